@@ -1,0 +1,391 @@
+-- The whole schema, written by `python -m tests.schema` out of the migrations. Not to be edited.
+
+CREATE SCHEMA ai_trading;
+
+CREATE FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[]) RETURNS TABLE(log_sequence bigint, log_time timestamp with time zone, is_duplicate boolean, refusal text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+  head BIGINT;
+  now TIMESTAMPTZ;
+  epoch CONSTANT TIMESTAMPTZ := TIMESTAMPTZ '1970-01-01 00:00:00+00';
+  microsecond CONSTANT INTERVAL := INTERVAL '1 microsecond';
+BEGIN
+  PERFORM ai_trading.lock_signal_log();
+  SELECT h.sequence, h.commit_time INTO head, now FROM ai_trading.signal_log_head() AS h;
+  RETURN QUERY
+  WITH given AS MATERIALIZED (
+    SELECT
+      g.ordinal, g.request, g.signal_id, g.model_id, g.symbol, g.signal_type,
+      g.confidence::DECIMAL(5, 4) AS confidence,
+      g.price_target::DECIMAL(15, 6) AS price_target,
+      g.stop_loss::DECIMAL(15, 6) AS stop_loss,
+      g.take_profit::DECIMAL(15, 6) AS take_profit,
+      g.reference_price::DECIMAL(15, 6) AS reference_price,
+      epoch + g.signal_time * microsecond AS signal_timestamp,
+      epoch + g.market_data_time * microsecond AS market_data_timestamp,
+      epoch + g.expire_time * microsecond AS expires_at,
+      g.metadata::JSONB AS metadata, g.pattern_id, g.trade_plan_id
+    FROM unnest(
+      requests, signal_ids, model_ids, symbols, signal_types, confidences, price_targets, stop_losses, take_profits,
+      reference_prices, signal_times, market_data_times, expire_times, metadatas, pattern_ids, trade_plan_ids
+    ) WITH ORDINALITY AS g (
+      request, signal_id, model_id, symbol, signal_type, confidence, price_target, stop_loss, take_profit,
+      reference_price, signal_time, market_data_time, expire_time, metadata, pattern_id, trade_plan_id, ordinal
+    )
+  ), judged AS MATERIALIZED (
+    SELECT
+      g.*, old.sequence AS first_sequence, old.created_at AS first_time,
+      CASE
+        WHEN old.signal_id IS NULL AND m.model_id IS NULL THEN 'MODEL_NOT_FOUND'
+        WHEN old.signal_id IS NULL AND NOT m.is_active THEN 'MODEL_INACTIVE'
+        -- The trading side may have linked a plan since.
+        WHEN old.signal_id IS NOT NULL AND (
+          old.model_id, old.symbol, old.signal_type, old.confidence, old.price_target, old.stop_loss, old.take_profit,
+          old.reference_price, old.signal_timestamp, old.market_data_timestamp, old.expires_at, old.metadata,
+          old.pattern_id, coalesce(g.trade_plan_id, old.trade_plan_id)
+        ) IS DISTINCT FROM (
+          g.model_id, g.symbol, g.signal_type, g.confidence, g.price_target, g.stop_loss, g.take_profit,
+          g.reference_price, g.signal_timestamp, g.market_data_timestamp, g.expires_at, g.metadata,
+          g.pattern_id, old.trade_plan_id
+        ) THEN 'SIGNAL_EXISTS'
+      END AS fault
+    FROM given AS g
+    LEFT JOIN ai_trading.ai_models AS m ON m.model_id = g.model_id
+    LEFT JOIN ai_trading.ai_signals AS old ON old.signal_id = g.signal_id
+  ), refused AS MATERIALIZED (
+    SELECT coalesce(array_agg(j.request) FILTER (WHERE j.fault IS NOT NULL), '{}') AS requests FROM judged AS j
+  ), placed AS MATERIALIZED (
+    SELECT j.*, head + count(*) FILTER (WHERE j.is_fresh) OVER (ORDER BY j.ordinal) AS sequence
+    FROM (
+      SELECT j.*, j.first_sequence IS NULL AND j.request <> ALL (refused.requests) AS is_fresh FROM judged AS j, refused
+    ) AS j
+  ), stored AS (
+    INSERT INTO ai_trading.ai_signals (
+      signal_id, model_id, symbol, signal_type, confidence, price_target, stop_loss, take_profit, reference_price,
+      signal_timestamp, market_data_timestamp, expires_at, metadata, pattern_id, trade_plan_id, sequence, created_at,
+      updated_at
+    )
+    SELECT
+      f.signal_id, f.model_id, f.symbol, f.signal_type, f.confidence, f.price_target, f.stop_loss, f.take_profit,
+      f.reference_price, f.signal_timestamp, f.market_data_timestamp, f.expires_at, f.metadata, f.pattern_id,
+      f.trade_plan_id, f.sequence, now, now
+    FROM placed AS f WHERE f.is_fresh
+  ), logged AS (
+    INSERT INTO ai_trading.signal_log (sequence, signal_id, kind, commit_time)
+    SELECT f.sequence, f.signal_id, 'PUBLISHED', now FROM placed AS f WHERE f.is_fresh
+  )
+  SELECT coalesce(p.first_sequence, p.sequence), coalesce(p.first_time, now), p.first_sequence IS NOT NULL, p.fault
+  FROM placed AS p
+  ORDER BY p.ordinal;
+END
+$$;
+
+CREATE FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) RETURNS TABLE(log_sequence bigint, state text, won boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  head BIGINT;
+  now TIMESTAMPTZ;
+BEGIN
+  IF end_state NOT IN ('EXECUTED', 'CANCELLED') THEN
+    RAISE EXCEPTION 'a signal ends as EXECUTED or CANCELLED' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  PERFORM ai_trading.lock_signal_log();
+  SELECT h.sequence, h.commit_time INTO head, now FROM ai_trading.signal_log_head() AS h;
+  UPDATE ai_trading.ai_signals AS s 
+  SET status = end_state, end_sequence = head + 1, state_request_id = request, updated_at = now
+  WHERE s.signal_id = ended_id AND s.status = 'ACTIVE';
+  IF FOUND THEN
+    INSERT INTO ai_trading.signal_log VALUES (head + 1, ended_id, end_state, now);
+    RETURN QUERY SELECT head + 1, end_state, TRUE;
+  ELSE
+    RETURN QUERY
+    SELECT s.end_sequence, s.status::TEXT, coalesce(s.state_request_id = request AND s.status = end_state, FALSE)
+    FROM ai_trading.ai_signals AS s WHERE s.signal_id = ended_id;
+  END IF;
+END
+$$;
+
+CREATE FUNCTION ai_trading.expire_signals(most integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  head BIGINT;
+  now TIMESTAMPTZ;
+  count BIGINT;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(4711001, 1) OR NOT EXISTS (
+    SELECT FROM ai_trading.ai_signals AS s
+    WHERE s.status = 'ACTIVE' AND s.expires_at IS NOT NULL AND s.expires_at <= clock_timestamp()
+  ) THEN
+    RETURN NULL;
+  END IF;
+  PERFORM ai_trading.lock_signal_log();
+  SELECT h.sequence, h.commit_time INTO head, now FROM ai_trading.signal_log_head() AS h;
+  WITH due AS MATERIALIZED (
+    SELECT s.signal_id, head + row_number() OVER (ORDER BY s.expires_at, s.sequence) AS sequence
+    FROM ai_trading.ai_signals AS s
+    WHERE s.status = 'ACTIVE' AND s.expires_at IS NOT NULL AND s.expires_at <= clock_timestamp()
+    ORDER BY s.expires_at, s.sequence
+    LIMIT most
+  ), ended AS (
+    UPDATE ai_trading.ai_signals AS s SET status = 'EXPIRED', end_sequence = due.sequence, updated_at = now
+    FROM due WHERE s.signal_id = due.signal_id
+  )
+  INSERT INTO ai_trading.signal_log (sequence, signal_id, kind, commit_time)
+  SELECT due.sequence, due.signal_id, 'EXPIRED', now FROM due;
+  GET DIAGNOSTICS count = ROW_COUNT;
+  RETURN head + count;
+END
+$$;
+
+CREATE FUNCTION ai_trading.lock_signal_log() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+    RAISE EXCEPTION 'the signal log is written by autocommit calls only' USING ERRCODE = 'active_sql_transaction';
+  END IF;
+  PERFORM pg_advisory_xact_lock(4711001, 0);
+END
+$$;
+
+CREATE TABLE ai_trading.ai_models (
+    model_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    model_name character varying NOT NULL,
+    model_type character varying NOT NULL,
+    model_subtype character varying DEFAULT ''::character varying NOT NULL,
+    version character varying NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    configuration jsonb,
+    performance_metrics jsonb,
+    is_active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT configuration_has_at_most_64_kib CHECK ((octet_length((configuration)::text) <= 65536)),
+    CONSTRAINT description_has_at_most_10000_characters CHECK ((char_length(description) <= 10000)),
+    CONSTRAINT model_name_has_1_to_100_characters CHECK (((char_length((model_name)::text) >= 1) AND (char_length((model_name)::text) <= 100))),
+    CONSTRAINT model_subtype_has_at_most_50_characters CHECK ((char_length((model_subtype)::text) <= 50)),
+    CONSTRAINT model_type_has_1_to_50_characters CHECK (((char_length((model_type)::text) >= 1) AND (char_length((model_type)::text) <= 50))),
+    CONSTRAINT performance_metrics_has_at_most_64_kib CHECK ((octet_length((performance_metrics)::text) <= 65536)),
+    CONSTRAINT version_has_1_to_20_characters CHECK (((char_length((version)::text) >= 1) AND (char_length((version)::text) <= 20)))
+);
+
+CREATE FUNCTION ai_trading.model_message(a ai_trading.ai_models) RETURNS TABLE(model_id text, model_name text, version text, model_type text, model_subtype text, description text, configuration jsonb, performance_metrics jsonb, active boolean, aliases text[], create_time timestamp with time zone, update_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    a.model_id::text, a.model_name::text, a.version::text, a.model_type::text, a.model_subtype::text, a.description,
+    a.configuration, a.performance_metrics, a.is_active,
+    ARRAY(SELECT named.alias::text FROM ai_trading.ai_model_aliases AS named WHERE named.model_id = a.model_id ORDER BY 1),
+    a.created_at, a.updated_at
+$$;
+
+CREATE FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) RETURNS record
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT coalesce(last.sequence, meta.floor), greatest(last.commit_time, clock_timestamp())
+  FROM ai_trading.log_meta AS meta
+  LEFT JOIN (SELECT l.sequence, l.commit_time FROM ai_trading.signal_log AS l ORDER BY l.sequence DESC LIMIT 1) AS last
+    ON TRUE
+$$;
+
+CREATE FUNCTION ai_trading.signal_log_position(moment timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+DECLARE
+  low BIGINT;
+  high BIGINT;
+  middle BIGINT;
+BEGIN
+  SELECT m.floor, h.sequence INTO low, high FROM ai_trading.log_meta AS m, ai_trading.signal_log_head() AS h;
+  WHILE low < high LOOP
+    middle := (low + high + 1) / 2;
+    IF (SELECT l.commit_time FROM ai_trading.signal_log AS l WHERE l.sequence = middle) <= moment THEN
+      low := middle;
+    ELSE
+      high := middle - 1;
+    END IF;
+  END LOOP;
+  RETURN low;
+END
+$$;
+
+CREATE TABLE ai_trading.ai_signals (
+    signal_id uuid NOT NULL,
+    model_id uuid NOT NULL,
+    symbol character varying NOT NULL,
+    signal_type character varying(10) NOT NULL,
+    confidence numeric(5,4) NOT NULL,
+    price_target numeric(15,6),
+    stop_loss numeric(15,6),
+    take_profit numeric(15,6),
+    reference_price numeric(15,6),
+    signal_timestamp timestamp with time zone NOT NULL,
+    market_data_timestamp timestamp with time zone,
+    expires_at timestamp with time zone,
+    metadata jsonb,
+    status character varying(20) DEFAULT 'ACTIVE'::character varying NOT NULL,
+    pattern_id bigint,
+    trade_plan_id bigint,
+    sequence bigint NOT NULL,
+    end_sequence bigint,
+    state_request_id uuid,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT confidence_between_0_and_1 CHECK (((confidence >= (0)::numeric) AND (confidence <= (1)::numeric))),
+    CONSTRAINT expires_after_signal CHECK ((expires_at > signal_timestamp)),
+    CONSTRAINT prices_are_numbers CHECK (((price_target <> 'NaN'::numeric) AND (stop_loss <> 'NaN'::numeric) AND (take_profit <> 'NaN'::numeric) AND (reference_price <> 'NaN'::numeric))),
+    CONSTRAINT signal_type_is_known CHECK (((signal_type)::text = ANY ((ARRAY['BUY'::character varying, 'SELL'::character varying, 'HOLD'::character varying])::text[]))),
+    CONSTRAINT status_is_known CHECK (((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'EXECUTED'::character varying, 'CANCELLED'::character varying, 'EXPIRED'::character varying])::text[]))),
+    CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
+);
+
+COMMENT ON COLUMN ai_trading.ai_signals.sequence IS 'Where in signal_log the signal was published; outlives the log row.';
+
+COMMENT ON COLUMN ai_trading.ai_signals.end_sequence IS 'Where in signal_log the signal ended; NULL while it is ACTIVE.';
+
+COMMENT ON COLUMN ai_trading.ai_signals.state_request_id IS 'The request that ended the signal, so that a repetition finds its outcome.';
+
+CREATE FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) RETURNS TABLE(signal_id text, model_id text, symbol text, signal_type text, confidence double precision, price_target text, stop_loss text, take_profit text, reference_price text, signal_time timestamp with time zone, market_data_time timestamp with time zone, expire_time timestamp with time zone, metadata jsonb, state text, pattern_id bigint, trade_plan_id bigint, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    s.signal_id::text, s.model_id::text, s.symbol::text, 'SIGNAL_TYPE_' || s.signal_type, s.confidence::float8,
+    trim_scale(s.price_target)::text, trim_scale(s.stop_loss)::text, trim_scale(s.take_profit)::text,
+    trim_scale(s.reference_price)::text, s.signal_timestamp, s.market_data_timestamp, s.expires_at, s.metadata,
+    'SIGNAL_STATE_' || s.status, s.pattern_id, s.trade_plan_id, s.created_at
+$$;
+
+CREATE FUNCTION ai_trading.trim_signal_log(through bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  count BIGINT;
+BEGIN
+  UPDATE ai_trading.log_meta SET floor = least(through, h.sequence)
+  FROM ai_trading.signal_log_head() AS h WHERE floor < least(through, h.sequence);
+  DELETE FROM ai_trading.signal_log AS l USING ai_trading.log_meta AS m WHERE l.sequence <= m.floor;
+  GET DIAGNOSTICS count = ROW_COUNT;
+  RETURN count;
+END
+$$;
+
+CREATE TABLE ai_trading.ai_model_aliases (
+    model_name character varying NOT NULL,
+    alias character varying NOT NULL,
+    model_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT alias_starts_with_a_lower_case_letter_and_has_at_most_50_of_the CHECK (((alias)::text ~ '^[a-z][a-z0-9_-]{0,49}$'::text))
+);
+
+CREATE TABLE ai_trading.log_meta (
+    one_row boolean DEFAULT true NOT NULL,
+    epoch uuid DEFAULT gen_random_uuid() NOT NULL,
+    floor bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT there_is_one_row CHECK (one_row)
+);
+
+CREATE TABLE ai_trading.schema_migrations (
+    version character varying NOT NULL
+);
+
+CREATE TABLE ai_trading.signal_log (
+    sequence bigint NOT NULL,
+    signal_id uuid NOT NULL,
+    kind character varying(10) NOT NULL,
+    commit_time timestamp with time zone NOT NULL,
+    CONSTRAINT kind_is_known CHECK (((kind)::text = ANY ((ARRAY['PUBLISHED'::character varying, 'EXECUTED'::character varying, 'CANCELLED'::character varying, 'EXPIRED'::character varying])::text[])))
+);
+
+ALTER TABLE ONLY ai_trading.ai_model_aliases
+    ADD CONSTRAINT ai_model_aliases_pkey PRIMARY KEY (model_name, alias);
+
+ALTER TABLE ONLY ai_trading.ai_models
+    ADD CONSTRAINT ai_models_pkey PRIMARY KEY (model_id);
+
+ALTER TABLE ONLY ai_trading.ai_signals
+    ADD CONSTRAINT ai_signals_pkey PRIMARY KEY (signal_id);
+
+ALTER TABLE ONLY ai_trading.log_meta
+    ADD CONSTRAINT log_meta_pkey PRIMARY KEY (one_row);
+
+ALTER TABLE ONLY ai_trading.ai_models
+    ADD CONSTRAINT model_name_and_version_are_unique UNIQUE (model_name, version);
+
+ALTER TABLE ONLY ai_trading.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY ai_trading.signal_log
+    ADD CONSTRAINT signal_log_pkey PRIMARY KEY (sequence);
+
+CREATE INDEX idx_ai_model_aliases_model ON ai_trading.ai_model_aliases USING btree (model_id);
+
+CREATE INDEX idx_ai_models_created ON ai_trading.ai_models USING btree (created_at DESC, model_id DESC);
+
+CREATE INDEX idx_ai_signals_active ON ai_trading.ai_signals USING btree (sequence) WHERE ((status)::text = 'ACTIVE'::text);
+
+CREATE INDEX idx_ai_signals_active_expiry ON ai_trading.ai_signals USING btree (expires_at) WHERE (((status)::text = 'ACTIVE'::text) AND (expires_at IS NOT NULL));
+
+CREATE INDEX idx_ai_signals_model_status ON ai_trading.ai_signals USING btree (model_id, status);
+
+CREATE INDEX idx_ai_signals_model_time ON ai_trading.ai_signals USING btree (model_id, signal_timestamp DESC);
+
+CREATE INDEX idx_ai_signals_symbol_time ON ai_trading.ai_signals USING btree (symbol, signal_timestamp DESC);
+
+CREATE INDEX idx_ai_signals_time ON ai_trading.ai_signals USING btree (signal_timestamp DESC, signal_id DESC);
+
+CREATE INDEX idx_ai_signals_type_confidence ON ai_trading.ai_signals USING btree (signal_type, confidence DESC);
+
+ALTER TABLE ONLY ai_trading.ai_model_aliases
+    ADD CONSTRAINT ai_model_aliases_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY ai_trading.ai_signals
+    ADD CONSTRAINT ai_signals_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
+
+GRANT USAGE ON SCHEMA ai_trading TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[]) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.expire_signals(most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.expire_signals(most integer) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.lock_signal_log() FROM PUBLIC;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.ai_models TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.signal_log_position(moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.signal_log_position(moment timestamp with time zone) TO ai_trading_service;
+
+GRANT SELECT ON TABLE ai_trading.ai_signals TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.trim_signal_log(through bigint) FROM PUBLIC;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ai_trading.ai_model_aliases TO ai_trading_service;
+
+GRANT SELECT ON TABLE ai_trading.log_meta TO ai_trading_service;
+
+GRANT SELECT ON TABLE ai_trading.schema_migrations TO ai_trading_service;
+
+GRANT SELECT ON TABLE ai_trading.signal_log TO ai_trading_service;
