@@ -1,0 +1,97 @@
+"""The tail: one per process, on the primary. It brings every event of the log to the feed, in order, without a hole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import asyncpg
+
+from ai_grpc.db import UNAVAILABLE, Line, load_queries
+from ai_grpc.errors import OutOfRange
+from ai_grpc.exchange.events import Event
+from ai_grpc.exchange.feed import Feed
+from ai_grpc.exchange.log import PAGE, LogBroken, read_events
+
+SQL = load_queries("log")
+CHANNEL: Final = "ai_trading_signals"
+RETRY_WAIT: Final = 0.25
+
+logger = logging.getLogger(__name__)
+
+
+class Tail:
+    """Follows the log: takes over this process's own commits, is woken by the others', and polls in any case.
+
+    `on_database(up)` hears whether the database answers.
+    """
+
+    def __init__(self, line: Line, feed: Feed, on_database: Callable[[bool], None], *, poll_interval: float) -> None:
+        self._line, self._feed, self._on_database, self._poll_interval = line, feed, on_database, poll_interval
+        self._woken = asyncio.Event()
+
+    def offer(self, events: list[Event]) -> None:
+        """Takes a commit of this process without reading it, if nothing is missing before it."""
+        if events[0].sequence == self._feed.head + 1:
+            self._feed.extend(events)
+        else:
+            self.wake()
+
+    def wake(self) -> None:
+        """Reads now instead of at the next poll."""
+        self._woken.set()
+
+    async def begin(self) -> None:
+        """Starts the feed at the head of the log. Raises one of db.UNAVAILABLE."""
+        await self._read(await self._line.get())
+
+    async def run(self) -> None:
+        """Follows the log until it is cancelled. Raises LogBroken."""
+        try:
+            while True:
+                try:
+                    await self._follow()
+                except UNAVAILABLE as error:
+                    logger.warning("the database does not answer: %s", error or type(error).__name__)
+                    self._on_database(False)
+                    self._line.drop()
+                    await asyncio.sleep(RETRY_WAIT)
+        finally:
+            self._line.drop()
+
+    async def _follow(self) -> None:
+        connection = await self._line.get()
+        await connection.add_listener(CHANNEL, self._on_notify)
+        self._on_database(True)
+        while True:
+            # Cleared before reading: what is committed later wakes the next round.
+            self._woken.clear()
+            await self._read(connection)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_interval):
+                    await self._woken.wait()
+
+    def _on_notify(self, _connection: Any, _pid: int, _channel: str, head: object) -> None:
+        if int(str(head)) > self._feed.head:
+            self.wake()
+
+    async def _read(self, connection: asyncpg.Connection) -> None:
+        feed, known = self._feed, self._feed.head
+        state = await connection.fetchrow(SQL["log_state"])
+        epoch, floor, head = state["epoch"], state["floor"], state["head"]
+        if epoch != feed.epoch or floor > known:
+            feed.begin(epoch, floor, head)
+        elif head < known:
+            raise LogBroken(f"the log went back from {known} to {head}: after a restore, run ai-grpc db new-epoch")
+        feed.floor = floor
+        while feed.head < head:
+            try:
+                events = await read_events(connection, feed.head, min(feed.head + PAGE, head))
+            except OutOfRange:
+                # Retention overtook this replica: the next round begins at the floor.
+                return
+            # An own commit may have come in while this page was read.
+            feed.extend([event for event in events if event.sequence > feed.head])

@@ -1,0 +1,229 @@
+"""What surrounds every call: bounds, the one translation of exceptions to statuses, and the access log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Final, NoReturn
+
+import asyncpg
+import grpc
+from google.protobuf.any_pb2 import Any as Detail
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_status.rpc_status import to_status
+
+from ai_grpc.db import BAD_VALUE, UNAVAILABLE
+from ai_grpc.errors import (
+    DOMAIN,
+    DeadlineExceeded,
+    Error,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    Violation,
+    database_unavailable,
+)
+from ai_grpc.exchange.events import duration_of
+from ai_grpc.v1 import errors_pb2
+from ai_grpc.violations import unstorable, violated_constraint
+
+REQUEST_ID: Final = "x-request-id"
+OURS: Final = "/ai_grpc."
+
+logger = logging.getLogger("ai_grpc.access")
+
+# THE table: how an exception that left a handler reads in the contract, looked up along the exception's MRO.
+TABLE: Final[dict[type[BaseException], Callable[[Any, Message], Error]]] = {
+    **{kind: lambda error, request: database_unavailable() for kind in UNAVAILABLE},
+    **{kind: lambda error, request: unstorable(request) for kind in BAD_VALUE},
+    asyncpg.IntegrityConstraintViolationError: violated_constraint,
+    Error: lambda error, request: error,
+    Exception: lambda error, request: Internal(errors_pb2.ERROR_REASON_INTERNAL, "the server has a fault"),
+}
+
+
+class Malformed:
+    """Stands for a request whose bytes are not a message."""
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps each handler of this service once: it has a request id and a line in the log, answers every exception by
+    the table, and unary calls are bounded in number and time."""
+
+    def __init__(self, *, max_calls: int, timeout: float) -> None:
+        self._max_calls, self._timeout = max_calls, timeout
+        self._calls = 0
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Puts the wrapped handler in place of the handler."""
+        method = handler_call_details.method
+        if method in self._handlers:
+            return self._handlers[method]
+        handler = await continuation(handler_call_details)
+        if handler is None or not method.startswith(OURS):
+            return handler
+        self._handlers[method] = wrapped = self._wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        changes: dict[str, Any] = {"request_deserializer": _parser(handler.request_deserializer)}
+        if not handler.response_streaming:
+            changes["unary_unary"] = self._unary(method, handler.unary_unary)
+        elif handler.request_streaming:
+            changes["stream_stream"] = self._stream(method, handler.stream_stream)
+        else:
+            changes["unary_stream"] = self._stream(method, handler.unary_stream)
+            # A handler that has encoded its messages itself yields bytes.
+            changes["response_serializer"] = _serialize
+        return handler._replace(**changes)
+
+    def _unary(self, method: str, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            with Access(method, context) as access:
+                if self._calls >= self._max_calls:
+                    await access.abort(_overloaded(self._max_calls), request)
+                self._calls += 1
+                try:
+                    async with asyncio.timeout(self._timeout) as bound:
+                        return await inner(_parsed(request), context)
+                except grpc.aio.AbortError:
+                    raise
+                except Exception as error:
+                    await access.abort(_too_long(self._timeout) if bound.expired() else error, request)
+                finally:
+                    self._calls -= 1
+
+        return call
+
+    def _stream(self, method: str, inner: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            with Access(method, context) as access:
+                try:
+                    async with aclosing(inner(_parsed(request), context)) as responses:  # type: ignore[type-var]
+                        async for response in responses:
+                            yield response
+                except grpc.aio.AbortError:
+                    raise
+                except Exception as error:
+                    await access.abort(error, request)
+
+        return call
+
+
+class Access:
+    """One call, as the log shows it: method, status, milliseconds, peer and request id."""
+
+    def __init__(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._method, self._context = method, context
+        self._started = time.perf_counter()
+        given = next((value for key, value in context.invocation_metadata() or () if key == REQUEST_ID), None)
+        self._request_id = given if isinstance(given, str) and 0 < len(given) <= 64 else os.urandom(8).hex()
+        context.set_trailing_metadata(((REQUEST_ID, self._request_id),))
+        # Asked now: a stream that was cancelled in a write is closed after its call is freed, and grpc would crash.
+        self._peer = context.peer()
+        self._status = "OK"
+
+    async def abort(self, exception: Exception, request: Any) -> NoReturn:
+        """Ends the call with what the table says of the exception."""
+        error = _translate(exception, request)
+        if isinstance(error, Internal):
+            logger.error("%s %s", self._method, self._request_id, exc_info=exception)
+            error.metadata = {"request_id": self._request_id}
+        self._status = f"{error.status} {error.reason_name}"
+        status = to_status(_rich_status(error))
+        metadata = (*status.trailing_metadata, (REQUEST_ID, self._request_id))
+        await self._context.abort(status.code, status.details, metadata)
+        raise AssertionError("abort returned")
+
+    def __enter__(self) -> Access:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not issubclass(kind, grpc.aio.AbortError):
+            self._status = "CANCELLED"
+        logger.info(
+            "%s %s %.1fms %s %s",
+            self._method,
+            self._status,
+            (time.perf_counter() - self._started) * 1000,
+            self._peer,
+            self._request_id,
+        )
+
+
+def _translate(exception: Exception, request: Any) -> Error:
+    message = request if isinstance(request, Message) else ErrorInfo()
+    return next(TABLE[kind] for kind in type(exception).__mro__ if kind in TABLE)(exception, message)
+
+
+def _rich_status(error: Error) -> Status:
+    details: list[Message] = [ErrorInfo(reason=error.reason_name, domain=DOMAIN, metadata=error.metadata)]
+    if error.violations:
+        violations = [
+            BadRequest.FieldViolation(field=violation.field, description=violation.description)
+            for violation in error.violations
+        ]
+        details.append(BadRequest(field_violations=violations))
+    if error.retry_delay is not None:
+        details.append(RetryInfo(retry_delay=duration_of(error.retry_delay)))
+    status = Status(code=grpc.StatusCode[error.status].value[0], message=str(error))
+    for message in details:
+        detail = Detail()
+        detail.Pack(message)
+        status.details.append(detail)
+    return status
+
+
+def _parser(parse: Callable[[bytes], Message]) -> Callable[[bytes], Message | Malformed]:
+    def parse_or_mark(data: bytes) -> Message | Malformed:
+        try:
+            return parse(data)
+        except DecodeError:
+            return Malformed()
+
+    return parse_or_mark
+
+
+def _parsed(request: Any) -> Any:
+    """The request, or the stream of them. Raises InvalidArgument when its bytes are not a message."""
+    if isinstance(request, Malformed):
+        raise _unparsable()
+    return _each_parsed(request) if hasattr(request, "__aiter__") else request
+
+
+async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        if isinstance(request, Malformed):
+            raise _unparsable()
+        yield request
+
+
+def _serialize(response: Message | bytes) -> bytes:
+    return response if isinstance(response, bytes) else response.SerializeToString()
+
+
+def _unparsable() -> InvalidArgument:
+    return InvalidArgument(
+        Violation("request", "cannot be parsed: it is no message of this method, or nested too deep")
+    )
+
+
+def _overloaded(limit: int) -> ResourceExhausted:
+    return ResourceExhausted(
+        errors_pb2.ERROR_REASON_OVERLOADED, f"{limit} calls are under way", retry_delay=0.1, limit=limit
+    )
+
+
+def _too_long(timeout: float) -> DeadlineExceeded:
+    return DeadlineExceeded(errors_pb2.ERROR_REASON_DEADLINE_EXCEEDED, f"the call took longer than {timeout:g} s")

@@ -1,0 +1,1 @@
+"""The servicers: one noun a module, RPC to SQL, one thought a handler."""
