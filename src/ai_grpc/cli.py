@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from ai_grpc import cli_database, cli_signals
+from ai_grpc import cli_database, cli_signals, logs
 from ai_grpc.cli_database import DatabaseUrl, read_settings
 from ai_grpc.demo import demo
 from ai_grpc.errors import ConfigurationError, Error
@@ -52,7 +52,7 @@ def serve(
         raise ConfigurationError(
             f"AI_GRPC_LOG_LEVEL is {settings.log_level!r}: set it to DEBUG, INFO, WARNING or ERROR"
         )
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logs.configure(level)
     uvloop.run(serve_until_stopped(settings))
 
 

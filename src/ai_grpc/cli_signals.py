@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# The core of gRPC would tell on stderr that a server said goodbye.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
 
 def publish(
     target: Targets = None,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC
 from typing import Final
 
 from google.protobuf.json_format import MessageToJson
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -20,9 +24,10 @@ from ai_grpc.client.subscriber import Start
 from ai_grpc.v1 import signals_pb2 as pb
 
 REFRESH_SECONDS: Final = 0.125
+STDOUT_SECONDS: Final = 0.5
 STYLES: Final = {"BUY": "green", "SELL": "red", "EXECUTED": "cyan", "CANCELLED": "yellow", "EXPIRED": "dim"}
-COLUMNS: Final = ("sequence", "committed", "kind", "symbol", "type", "confidence", "target", "stop", "model")
-RIGHT: Final = {"sequence", "confidence", "target", "stop"}
+COLUMNS: Final = ("sequence", "committed", "kind", "symbol", "type", "confidence", "target", "model")
+RIGHT: Final = {"sequence", "confidence", "target"}
 
 
 async def follow(
@@ -51,9 +56,19 @@ async def _present_epoch(targets: Sequence[str]) -> str:
 
 
 async def _print(subscriber: SignalSubscriber) -> None:
-    async for event in subscriber:
-        text = MessageToJson(event, indent=None, preserving_proto_field_name=True, unquote_int64_if_possible=True)
-        print(text, flush=True)
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    # That nobody reads any more is noticed also while there is nothing to write.
+    while not poll.poll(0):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STDOUT_SECONDS):
+                async for event in subscriber:
+                    print(_json(event), flush=True)
+    raise BrokenPipeError
+
+
+def _json(event: pb.SignalEvent) -> str:
+    return MessageToJson(event, indent=None, preserving_proto_field_name=True, unquote_int64_if_possible=True)
 
 
 async def _show(subscriber: SignalSubscriber, console: Console) -> None:
@@ -61,11 +76,9 @@ async def _show(subscriber: SignalSubscriber, console: Console) -> None:
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         drawn = 0.0
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_SECONDS):
                     latest.append(await anext(subscriber))
-            except TimeoutError:
-                pass
             if time.monotonic() - drawn >= REFRESH_SECONDS:
                 live.update(_table(latest, subscriber), refresh=True)
                 drawn = time.monotonic()
@@ -74,7 +87,9 @@ async def _show(subscriber: SignalSubscriber, console: Console) -> None:
 def _table(events: deque[pb.SignalEvent], subscriber: SignalSubscriber) -> Table:
     state = "live" if subscriber.caught_up.is_set() else "catching up" if subscriber.position else "connecting"
     reached = f"position {subscriber.position.sequence}" if subscriber.position else "no position yet"
-    table = Table(caption=f"{state} · {reached} · Ctrl-C ends", expand=True)
+    table = Table(
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=f"{state} · {reached} · Ctrl-C ends", caption_justify="left"
+    )
     for column in COLUMNS:
         table.add_column(column, justify="right" if column in RIGHT else "left", no_wrap=True)
     for event in events:
@@ -86,7 +101,7 @@ def _row(event: pb.SignalEvent) -> list[Text]:
     signal = event.signal
     kind = pb.SignalEvent.Kind.Name(event.kind).removeprefix("KIND_")
     signal_type = pb.SignalType.Name(signal.signal_type).removeprefix("SIGNAL_TYPE_")
-    committed = event.commit_time.ToDatetime().isoformat(sep=" ", timespec="milliseconds")
+    committed = event.commit_time.ToDatetime(UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
     return [
         Text(str(event.sequence)),
         Text(committed),
@@ -95,6 +110,5 @@ def _row(event: pb.SignalEvent) -> list[Text]:
         Text(signal_type, STYLES.get(signal_type, "")),
         Text(f"{signal.confidence:.4f}"),
         Text(signal.price_target),
-        Text(signal.stop_loss),
         Text(signal.model_id[:8]),
     ]

@@ -1,0 +1,19 @@
+"""The Python SDK: publish signals, and subscribe to them, over connections that may break."""
+
+from ai_grpc.client.channel import connect
+from ai_grpc.client.publication import Published, new_signal_id
+from ai_grpc.client.publisher import SignalPublisher
+from ai_grpc.client.status import error_of_call
+from ai_grpc.client.subscriber import SignalSubscriber
+from ai_grpc.client.sync import SyncPublisher, SyncSubscriber
+
+__all__ = [
+    "Published",
+    "SignalPublisher",
+    "SignalSubscriber",
+    "SyncPublisher",
+    "SyncSubscriber",
+    "connect",
+    "error_of_call",
+    "new_signal_id",
+]

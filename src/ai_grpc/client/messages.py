@@ -1,0 +1,128 @@
+"""The messages of a subscription, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from grpc import aio
+
+from ai_grpc import errors
+from ai_grpc.client.channel import Route
+from ai_grpc.client.status import error_of_call, may_be_repeated
+from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
+
+_CONNECT_TIMEOUT: Final = 10.0
+_MISSED_HEARTBEATS: Final = 3
+LONGEST_AHEAD: Final = 15.0
+
+
+class Messages:
+    """Opens a stream with `request()` whenever there is none; a stream that is silent for too long is none.
+
+    `caught_up` is set while the stream is live: while no past event is still to come.
+    """
+
+    def __init__(self, route: Route, request: Callable[[], pb.SubscribeSignalsRequest]) -> None:
+        self.caught_up = asyncio.Event()
+        self._route, self._request = route, request
+        self._channel: aio.Channel | None = None
+        self._call: aio.UnaryStreamCall[pb.SubscribeSignalsRequest, pb.SubscribeSignalsResponse] | None = None
+        self._reading: asyncio.Task[object] | None = None
+        self._patience = _CONNECT_TIMEOUT
+        self._ahead_since: float | None = None
+        self._closed = False
+
+    async def next(self) -> pb.SubscribeSignalsResponse:
+        """The next message but Closing. May be cancelled and called again: nothing is lost.
+
+        Raises StopAsyncIteration when it is closed, and the service's errors that no repetition cures.
+        """
+        while not self._closed:
+            try:
+                message = await self._read()
+            except errors.Error as error:
+                await self._disconnect()
+                if not (may_be_repeated(error) or self._lags(error)):
+                    raise
+                self._route.failed(error)
+            else:
+                self._hear(message)
+                return message
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Ends the stream; a `next` that waits ends with it."""
+        self._closed = True
+        await self._disconnect()
+
+    async def _read(self) -> pb.SubscribeSignalsResponse:
+        if self._reading is None:
+            await self._connect()
+        call, reading = self._call, self._reading
+        assert call is not None
+        assert reading is not None
+        if not reading.done():
+            # A task of its own, so that whoever is tired of waiting for it does not end the stream.
+            await asyncio.wait([reading], timeout=self._patience)
+        if self._closed:
+            raise StopAsyncIteration
+        if not reading.done():
+            raise _broken(f"the stream was silent for {self._patience:g} s")
+        try:
+            message = reading.result()
+        except aio.AioRpcError as failure:
+            raise error_of_call(failure) from None
+        if not isinstance(message, pb.SubscribeSignalsResponse):
+            raise _broken("the server ended the stream")
+        if message.HasField("closing"):
+            raise _closing(message.closing)
+        self._reading = asyncio.ensure_future(call.read())
+        return message
+
+    async def _connect(self) -> None:
+        self._channel = await self._route.connect()
+        self._call = SignalServiceStub(self._channel).SubscribeSignals(self._request())
+        self._patience = _CONNECT_TIMEOUT
+        self._reading = asyncio.ensure_future(self._call.read())
+
+    async def _disconnect(self) -> None:
+        self.caught_up.clear()
+        reading, self._reading = self._reading, None
+        if self._channel is not None and reading is not None:
+            await self._channel.close()
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    def _hear(self, message: pb.SubscribeSignalsResponse) -> None:
+        match message.WhichOneof("event"):
+            case "started":
+                interval = message.started.heartbeat_interval
+                self._patience = _MISSED_HEARTBEATS * (interval.seconds + interval.nanos / 1e9)
+                self._ahead_since = None
+                self._route.succeeded()
+            case "caught_up":
+                self.caught_up.set()
+            case "fell_behind":
+                self.caught_up.clear()
+
+    def _lags(self, error: errors.Error) -> bool:
+        """Whether another replica may know the position already, or this one before long."""
+        if error.reason != errors_pb2.ERROR_REASON_POSITION_AHEAD:
+            return False
+        if self._ahead_since is None:
+            self._ahead_since = time.monotonic()
+        return time.monotonic() - self._ahead_since < LONGEST_AHEAD
+
+
+def _closing(closing: pb.SubscribeSignalsResponse.Closing) -> errors.Unavailable:
+    delay = closing.retry_delay.seconds + closing.retry_delay.nanos / 1e9
+    return errors.Unavailable(errors_pb2.ERROR_REASON_DRAINING, "the server closes the stream", retry_delay=delay)
+
+
+def _broken(text: str) -> errors.Unavailable:
+    return errors.Unavailable(errors_pb2.ERROR_REASON_UNSPECIFIED, text)
