@@ -54,7 +54,7 @@ breaking: $(READY) ## Breaking changes of the contract against main
 	else echo "no protos on $(or $(AGAINST),main) yet"; fi
 
 schema: $(READY) ## sql/schema.sql from sql/migrations
-	@$(BIN)/python -m ai_grpc.migrations
+	@$(BIN)/python -m tests.schema
 
 bench: $(READY) ## Speed, as ratios to ceilings measured in the same run
 	@$(BIN)/python -m benchmarks

@@ -14,6 +14,8 @@ DECLARE
   head BIGINT;
   now TIMESTAMPTZ;
   epoch CONSTANT TIMESTAMPTZ := TIMESTAMPTZ '1970-01-01 00:00:00+00';
+  -- An interval is multiplied in floating point, which holds the seconds and the rest of a time, but not both at once.
+  second CONSTANT INTERVAL := INTERVAL '1 second';
   microsecond CONSTANT INTERVAL := INTERVAL '1 microsecond';
 BEGIN
   PERFORM ai_trading.lock_signal_log();
@@ -27,9 +29,10 @@ BEGIN
       g.stop_loss::DECIMAL(15, 6) AS stop_loss,
       g.take_profit::DECIMAL(15, 6) AS take_profit,
       g.reference_price::DECIMAL(15, 6) AS reference_price,
-      epoch + g.signal_time * microsecond AS signal_timestamp,
-      epoch + g.market_data_time * microsecond AS market_data_timestamp,
-      epoch + g.expire_time * microsecond AS expires_at,
+      epoch + g.signal_time / 1000000 * second + g.signal_time % 1000000 * microsecond AS signal_timestamp,
+      epoch + g.market_data_time / 1000000 * second + g.market_data_time % 1000000 * microsecond
+        AS market_data_timestamp,
+      epoch + g.expire_time / 1000000 * second + g.expire_time % 1000000 * microsecond AS expires_at,
       g.metadata::JSONB AS metadata, g.pattern_id, g.trade_plan_id
     FROM unnest(
       requests, signal_ids, model_ids, symbols, signal_types, confidences, price_targets, stop_losses, take_profits,

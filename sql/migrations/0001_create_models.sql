@@ -7,9 +7,8 @@ BEGIN
 EXCEPTION
   WHEN duplicate_object OR unique_violation THEN NULL;
   WHEN insufficient_privilege THEN
-    RAISE EXCEPTION 'the role ai_trading_service does not exist and % may not create it', current_user
-      USING HINT = 'Let an administrator run: CREATE ROLE ai_trading_service NOLOGIN; GRANT ai_trading_service TO '
-                   || quote_ident(current_user);
+    RAISE EXCEPTION 'let an administrator run: CREATE ROLE ai_trading_service NOLOGIN; GRANT ai_trading_service TO %',
+      quote_ident(current_user);
 END
 $$;
 

@@ -30,7 +30,8 @@ from ai_grpc.exchange.sweeper import Sweeper
 from ai_grpc.exchange.tail import Tail
 from ai_grpc.exchange.writer import SignalWriter
 from ai_grpc.health import Health
-from ai_grpc.interceptors import CallInterceptor
+from ai_grpc.interceptors import GuardedServer
+from ai_grpc.logs import AccessLog
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.signals import SignalServicer
 from ai_grpc.settings import MIB, Settings
@@ -100,7 +101,7 @@ class Service:
 
     async def drain(self, grace: float) -> None:
         """Says goodbye to every stream, takes nothing more, and answers what was taken, within `grace` seconds."""
-        await self.health.drain()
+        self.health.drain()
         self.feed.close()
         self.writer.close()
         await self.server.stop(grace)
@@ -147,15 +148,17 @@ async def _build(settings: Settings, dsn: str, stack: AsyncExitStack) -> Service
     server_id = f"{socket.gethostname()}-{os.getpid()}"
     subscriptions = Subscriptions(feed, log, limit=settings.max_subscriptions, server_id=server_id)
 
-    server = grpc.aio.server(
-        interceptors=[CallInterceptor(max_calls=settings.max_concurrent_calls, timeout=settings.call_timeout)],
-        options=_options(settings),
+    server = grpc.aio.server(options=_options(settings))
+    access_log = AccessLog()
+    stack.callback(access_log.flush)
+    guarded: Any = GuardedServer(
+        server, access_log, max_calls=settings.max_concurrent_calls, timeout=settings.call_timeout
     )
-    add_SignalServiceServicer_to_server(SignalServicer(calls, reads, writer, feed, subscriptions, on_change), server)
-    add_ModelServiceServicer_to_server(ModelServicer(calls, reads), server)
-    add_HealthServicer_to_server(health.servicer, server)
+    add_SignalServiceServicer_to_server(SignalServicer(calls, reads, writer, feed, subscriptions, on_change), guarded)
+    add_ModelServiceServicer_to_server(ModelServicer(calls, reads), guarded)
+    add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection([*SERVICES, HEALTH, reflection.SERVICE_NAME], server)
-    return Service(server, health, feed, writer, [writer, tail, notifier, sweeper, health])
+    return Service(server, health, feed, writer, [writer, tail, notifier, sweeper])
 
 
 def _options(settings: Settings) -> list[tuple[str, Any]]:

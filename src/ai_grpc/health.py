@@ -4,39 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from grpc_health.v1.health import aio
-from grpc_health.v1.health_pb2 import HealthCheckResponse
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthServicer
 
 logger = logging.getLogger(__name__)
 
+Context = grpc.aio.ServicerContext[Any, Any]
 
-class Health:
+
+class Health(HealthServicer):  # type: ignore[misc]  # the package has no types
     """The state of the process and of each service: one and the same, for all of them need the database."""
 
     def __init__(self, services: Sequence[str]) -> None:
-        self.servicer = aio.HealthServicer()
-        self._services = ("", *services)
-        self._up = True
+        self._services = {"", *services}
+        self._up, self._draining = True, False
         self._changed = asyncio.Event()
+
+    async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:
+        """The state now."""
+        if request.service not in self._services:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service[:200]!r}")
+        return self._state(request.service)
+
+    async def Watch(self, request: HealthCheckRequest, context: Context) -> AsyncIterator[HealthCheckResponse]:
+        """The state, and each change of it. Ends when the server stops, which would wait for it otherwise."""
+        last = None
+        while True:
+            changed, state = self._changed, self._state(request.service)
+            if state != last:
+                yield state
+            if self._draining:
+                return
+            last = state
+            await changed.wait()
 
     def on_database(self, up: bool) -> None:
         """The database answers, or does not."""
         if up != self._up:
             logger.info("the database answers again" if up else "not serving until the database answers")
             self._up = up
-            self._changed.set()
+            self._wake()
 
-    async def run(self) -> None:
-        """Publishes each change until it is cancelled."""
-        while True:
-            self._changed.clear()
-            state = HealthCheckResponse.SERVING if self._up else HealthCheckResponse.NOT_SERVING
-            for service in self._services:
-                await self.servicer.set(service, state)
-            await self._changed.wait()
-
-    async def drain(self) -> None:
+    def drain(self) -> None:
         """NOT_SERVING for good."""
-        await self.servicer.enter_graceful_shutdown()
+        self._draining = True
+        self._wake()
+
+    def _state(self, service: str) -> HealthCheckResponse:
+        if service not in self._services:
+            return HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
+        if self._up and not self._draining:
+            return HealthCheckResponse(status=HealthCheckResponse.SERVING)
+        return HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

@@ -123,7 +123,7 @@ def _dbmate(dsn: str, command: str, done: str) -> list[str]:
     except subprocess.TimeoutExpired as error:
         raise ConfigurationError(f"a migration of {urls.redacted(dsn)} took over {error.timeout:.0f} s") from None
     if result.returncode != 0:
-        reason = result.stderr.strip().removeprefix("Error: ").removeprefix("pq: ").partition("\n")[0]
+        reason = " ".join(result.stderr.split()).removeprefix("Error: ").removeprefix("pq: ")
         raise ConfigurationError(f"{urls.redacted(dsn)} cannot be migrated: {reason}")
     return re.findall(rf"^{done}(\S+)\.sql\b", result.stdout, re.MULTILINE)
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
+
+from google.protobuf.message import Message
 
 from ai_grpc.errors import InvalidArgument, Violation
 
-DEFAULT_SIZE = 50
-MAX_SIZE = 1000
+DEFAULT_SIZE: Final = 50
+MAX_SIZE: Final = 1000
+MAX_BYTES: Final = 3 * 1024 * 1024
+
+M = TypeVar("M", bound=Message)
 
 
 class PagedRequest(Protocol):
@@ -44,10 +49,22 @@ def page_of(request: PagedRequest) -> Page:
         raise InvalidArgument(Violation("page_token", "is not one that this service gave")) from error
 
 
-def next_token(rows: Sequence[Any], page: Page) -> str:
-    """The token of the next page; empty if there is none. The query is asked for one row more than the page holds, and
-    its rows have the columns `page_time` and `page_id`."""
-    if len(rows) <= page.size:
-        return ""
-    last = rows[page.size - 1]
-    return base64.urlsafe_b64encode(f"{last['page_time'].isoformat()} {last['page_id']}".encode()).decode()
+def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
+    """The messages of a page, and the token of the next; empty if there is none.
+
+    The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`. A
+    page ends early rather than outgrow what clients receive by default.
+    """
+    messages: list[M] = []
+    size = 0
+    for row in rows[: page.size]:
+        message = message_of(row)
+        size += message.ByteSize()
+        if messages and size > MAX_BYTES:
+            break
+        messages.append(message)
+    if len(messages) == len(rows):
+        return messages, ""
+    last = rows[len(messages) - 1]
+    token = f"{last['page_time'].isoformat()} {last['page_id']}"
+    return messages, base64.urlsafe_b64encode(token.encode()).decode()

@@ -96,13 +96,16 @@ class Server:
         new.rename(self._data)
 
     def _launch(self) -> None:
+        logged = len(self._read_log())
         options = shlex.join(["-p", "5432", "-c", "listen_addresses=", "-k", str(self._data)])
         wait = f"--timeout={START_SECONDS}"
         result = self._run("pg_ctl", "--pgdata", self._data, "--log", self._log, "--options", options, wait, "start")
         if result.returncode != 0:
-            log = self._log.read_text() if self._log.exists() else ""
-            reason = _reason(log or result.stderr)
+            reason = _reason(self._read_log()[logged:] or result.stderr)
             raise ConfigurationError(f"the embedded PostgreSQL does not start: {reason}; see {self._log}")
+
+    def _read_log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def _run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         # PGDATA, PGPORT and their like are meant for other servers.

@@ -17,7 +17,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="AI_GRPC_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="AI_GRPC_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     database_url: SecretStr | None = Field(None, validation_alias=AliasChoices("AI_GRPC_DATABASE_URL", "DATABASE_URL"))

@@ -18,6 +18,9 @@ from ai_grpc.v1 import errors_pb2
 AHEAD_WAIT: Final = 1.0
 RETRY_WAIT: Final = 0.5
 
+# A quarter of what gRPC clients receive by default.
+MAX_BATCH_BYTES: Final = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -210,11 +213,18 @@ def _settle(waiter: asyncio.Future[bool], woken: bool) -> None:
 
 def _batches(events: Sequence[Event], event_filter: EventFilter, through: int, size: int) -> list[Batch]:
     """The matching events in batches; the last one stands for the whole range."""
-    matching = [event for event in events if event_filter.matches(event)]
-    batches = [
-        Batch(chunk[-1].sequence, [event.encoded for event in chunk])
-        for chunk in (matching[start : start + size] for start in range(0, len(matching), size))
-    ]
-    if batches:
-        batches[-1] = Batch(through, batches[-1].events)
+    batches: list[Batch] = []
+    encoded: list[bytes] = []
+    last = length = 0
+    for event in events:
+        if not event_filter.matches(event):
+            continue
+        if len(encoded) == size or (length + len(event.encoded) > MAX_BATCH_BYTES and encoded):
+            batches.append(Batch(last, encoded))
+            encoded, length = [], 0
+        encoded.append(event.encoded)
+        length += len(event.encoded)
+        last = event.sequence
+    if encoded:
+        batches.append(Batch(through, encoded))
     return batches

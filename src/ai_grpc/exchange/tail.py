@@ -20,6 +20,9 @@ SQL = load_queries("log")
 CHANNEL: Final = "ai_trading_signals"
 RETRY_WAIT: Final = 0.25
 
+# The first read of a round is the probe of the connection: a server that is gone without a word is found out by it.
+PROBE_TIMEOUT: Final = 3.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -80,7 +83,7 @@ class Tail:
 
     async def _read(self, connection: asyncpg.Connection) -> None:
         feed, known = self._feed, self._feed.head
-        state = await connection.fetchrow(SQL["log_state"])
+        state = await connection.fetchrow(SQL["log_state"], timeout=PROBE_TIMEOUT)
         epoch, floor, head = state["epoch"], state["floor"], state["head"]
         if epoch != feed.epoch or floor > known:
             feed.begin(epoch, floor, head)

@@ -147,21 +147,25 @@ class SignalWriter:
                 ack.set_exception(error)
 
     def _answer(self, batch: Sequence[tuple[Publication, Ack]], placed: Sequence[Any]) -> None:
-        events: list[Event] = []
+        written: list[tuple[Publication, Sequence[Any]]] = []
         start = 0
         for publication, ack in batch:
             own = placed[start : start + len(publication.rows)]
             start += len(own)
             refusal = _refusal(publication, own)
             if refusal is None:
-                events += _events(publication, own)
+                written.append((publication, own))
             if ack.done():
                 continue
             if refusal is None:
                 ack.set_result([Placed(sequence, duplicate) for sequence, _, duplicate, _ in own])
             else:
                 ack.set_exception(refusal)
-        if events:
+        # After those who wait for an ack have had their turn.
+        asyncio.get_running_loop().call_soon(self._tell, written)
+
+    def _tell(self, written: Sequence[tuple[Publication, Sequence[Any]]]) -> None:
+        if events := [event for publication, placed in written for event in _events(publication, placed)]:
             self._on_commit(events)
 
 

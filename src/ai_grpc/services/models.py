@@ -9,7 +9,7 @@ import grpc
 
 from ai_grpc.db import load_queries
 from ai_grpc.errors import AlreadyExists, InvalidArgument, NotFound, Violation
-from ai_grpc.pagination import next_token, page_of
+from ai_grpc.pagination import page_of, paged
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import models_pb2 as pb
 from ai_grpc.v1.models_pb2_grpc import ModelServiceServicer
@@ -62,8 +62,8 @@ class ModelServicer(ModelServiceServicer):
             request.model_type,
             request.active if request.HasField("active") else None,
         )
-        models = [_model(row) for row in rows[: page.size]]
-        return pb.ListModelsResponse(models=models, next_page_token=next_token(rows, page))
+        models, token = paged(rows, page, _model)
+        return pb.ListModelsResponse(models=models, next_page_token=token)
 
     async def UpdateModel(self, request: pb.UpdateModelRequest, context: Context) -> pb.UpdateModelResponse:
         model = request.model

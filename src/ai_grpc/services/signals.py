@@ -17,7 +17,7 @@ from ai_grpc.exchange.feed import Feed
 from ai_grpc.exchange.publishing import publish_stream, results
 from ai_grpc.exchange.subscribing import Subscriptions
 from ai_grpc.exchange.writer import SignalWriter
-from ai_grpc.pagination import next_token, page_of
+from ai_grpc.pagination import page_of, paged
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceServicer
@@ -87,8 +87,8 @@ class SignalServicer(SignalServiceServicer):
             _time(request, "start_time"),
             _time(request, "end_time"),
         )
-        signals = [_signal(row) for row in rows[: page.size]]
-        return pb.ListSignalsResponse(signals=signals, next_page_token=next_token(rows, page))
+        signals, token = paged(rows, page, _signal)
+        return pb.ListSignalsResponse(signals=signals, next_page_token=token)
 
     async def UpdateSignalState(
         self, request: pb.UpdateSignalStateRequest, context: Context

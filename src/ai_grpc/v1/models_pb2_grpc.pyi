@@ -45,7 +45,7 @@ class ModelServiceStub:
     GetModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetModelRequest, _models_pb2.GetModelResponse]
     """GetModel returns one model. NOT_FOUND / MODEL_NOT_FOUND if there is none."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]
-    """ListModels returns models, the latest registered first, in pages."""
+    """ListModels returns models, the latest registered first, in pages of at most 3 MiB."""
     UpdateModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.UpdateModelRequest, _models_pb2.UpdateModelResponse]
     """UpdateModel replaces the description, configuration or performance metrics of a model."""
     SetModelActive: _grpc.UnaryUnaryMultiCallable[_models_pb2.SetModelActiveRequest, _models_pb2.SetModelActiveResponse]
@@ -78,7 +78,7 @@ class ModelServiceAsyncStub(ModelServiceStub):
     GetModel: _aio.UnaryUnaryMultiCallable[_models_pb2.GetModelRequest, _models_pb2.GetModelResponse]  # type: ignore[assignment]
     """GetModel returns one model. NOT_FOUND / MODEL_NOT_FOUND if there is none."""
     ListModels: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """ListModels returns models, the latest registered first, in pages."""
+    """ListModels returns models, the latest registered first, in pages of at most 3 MiB."""
     UpdateModel: _aio.UnaryUnaryMultiCallable[_models_pb2.UpdateModelRequest, _models_pb2.UpdateModelResponse]  # type: ignore[assignment]
     """UpdateModel replaces the description, configuration or performance metrics of a model."""
     SetModelActive: _aio.UnaryUnaryMultiCallable[_models_pb2.SetModelActiveRequest, _models_pb2.SetModelActiveResponse]  # type: ignore[assignment]
@@ -126,7 +126,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.ListModelsResponse, _abc.Awaitable[_models_pb2.ListModelsResponse]]:
-        """ListModels returns models, the latest registered first, in pages."""
+        """ListModels returns models, the latest registered first, in pages of at most 3 MiB."""
 
     @_abc_1.abstractmethod
     def UpdateModel(

@@ -486,8 +486,8 @@ class SubscribeSignalsRequest(_message.Message):
     MAX_BATCH_SIZE_FIELD_NUMBER: _builtins.int
     SUBSCRIBER_ID_FIELD_NUMBER: _builtins.int
     max_batch_size: _builtins.int
-    """How many events a message may carry; it carries what is waiting, and never waits for more. 0 means 500; more than
-    1000 means 1000; negative is an error.
+    """How many events a message may carry; it carries what is waiting, at most 1 MiB, and never waits for more. 0 means
+    500; more than 1000 means 1000; negative is an error.
     """
     subscriber_id: _builtins.str
     """A name for the server's logs, at most 100 characters. The server keeps nothing under it."""

@@ -120,7 +120,7 @@ class SignalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSignals(self, request, context):
-        """ListSignals returns signals, the latest signal_time first, in pages.
+        """ListSignals returns signals, the latest signal_time first, in pages of at most 3 MiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,7 +62,7 @@ class SignalServiceStub:
     GetSignal: _grpc.UnaryUnaryMultiCallable[_signals_pb2.GetSignalRequest, _signals_pb2.GetSignalResponse]
     """GetSignal returns one signal. NOT_FOUND / SIGNAL_NOT_FOUND if there is none."""
     ListSignals: _grpc.UnaryUnaryMultiCallable[_signals_pb2.ListSignalsRequest, _signals_pb2.ListSignalsResponse]
-    """ListSignals returns signals, the latest signal_time first, in pages."""
+    """ListSignals returns signals, the latest signal_time first, in pages of at most 3 MiB."""
     UpdateSignalState: _grpc.UnaryUnaryMultiCallable[_signals_pb2.UpdateSignalStateRequest, _signals_pb2.UpdateSignalStateResponse]
     """UpdateSignalState ends an ACTIVE signal as EXECUTED or CANCELLED.
 
@@ -103,7 +103,7 @@ class SignalServiceAsyncStub(SignalServiceStub):
     GetSignal: _aio.UnaryUnaryMultiCallable[_signals_pb2.GetSignalRequest, _signals_pb2.GetSignalResponse]  # type: ignore[assignment]
     """GetSignal returns one signal. NOT_FOUND / SIGNAL_NOT_FOUND if there is none."""
     ListSignals: _aio.UnaryUnaryMultiCallable[_signals_pb2.ListSignalsRequest, _signals_pb2.ListSignalsResponse]  # type: ignore[assignment]
-    """ListSignals returns signals, the latest signal_time first, in pages."""
+    """ListSignals returns signals, the latest signal_time first, in pages of at most 3 MiB."""
     UpdateSignalState: _aio.UnaryUnaryMultiCallable[_signals_pb2.UpdateSignalStateRequest, _signals_pb2.UpdateSignalStateResponse]  # type: ignore[assignment]
     """UpdateSignalState ends an ACTIVE signal as EXECUTED or CANCELLED.
 
@@ -171,7 +171,7 @@ class SignalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _signals_pb2.ListSignalsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_signals_pb2.ListSignalsResponse, _abc.Awaitable[_signals_pb2.ListSignalsResponse]]:
-        """ListSignals returns signals, the latest signal_time first, in pages."""
+        """ListSignals returns signals, the latest signal_time first, in pages of at most 3 MiB."""
 
     @_abc_1.abstractmethod
     def UpdateSignalState(
