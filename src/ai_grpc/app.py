@@ -45,6 +45,7 @@ SERVICES: Final = [
 ]
 HEALTH: Final = "grpc.health.v1.Health"
 MAX_MESSAGE: Final = 4 * MIB
+MAX_PENDING: Final = 20_000
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +167,9 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE),
         ("grpc.max_send_message_length", -1),
+        # Above the first of these, 1000 by default, gRPC cancels calls before anybody can refuse them and say why.
+        ("grpc.server.max_pending_requests", MAX_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
         # Two servers on one port would split the calls between them unseen.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", 10_000),

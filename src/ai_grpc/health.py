@@ -8,7 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2 import (
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthListRequest,
+    HealthListResponse,
+)
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
 logger = logging.getLogger(__name__)
@@ -29,6 +34,10 @@ class Health(HealthServicer):  # type: ignore[misc]  # the package has no types
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service[:200]!r}")
         return self._state(request.service)
+
+    async def List(self, request: HealthListRequest, context: Context) -> HealthListResponse:
+        """The state of all."""
+        return HealthListResponse(statuses={service: self._state(service) for service in self._services})
 
     async def Watch(self, request: HealthCheckRequest, context: Context) -> AsyncIterator[HealthCheckResponse]:
         """The state, and each change of it. Ends when the server stops, which would wait for it otherwise."""

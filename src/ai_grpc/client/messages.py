@@ -17,6 +17,7 @@ from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 
 _CONNECT_TIMEOUT: Final = 10.0
+_CLOSE_TIMEOUT: Final = 1.0
 _MISSED_HEARTBEATS: Final = 3
 LONGEST_AHEAD: Final = 15.0
 
@@ -95,8 +96,10 @@ class Messages:
         reading, self._reading = self._reading, None
         if self._channel is not None and reading is not None:
             await self._channel.close()
-            reading.cancel()
-            await asyncio.wait([reading])
+            # Not cancelled: the core of gRPC ends it, and would do so later, in a loop that may be closed by then.
+            await asyncio.wait([reading], timeout=_CLOSE_TIMEOUT)
+            if reading.done() and not reading.cancelled():
+                reading.exception()
 
     def _hear(self, message: pb.SubscribeSignalsResponse) -> None:
         match message.WhichOneof("event"):

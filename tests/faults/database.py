@@ -1,0 +1,67 @@
+"""The database as its administrator sees it: who is connected, who waits, and the lock that all appends take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+LOCK: Final = "SELECT pg_advisory_lock(4711001, 0)"
+UNLOCK: Final = "SELECT pg_advisory_unlock(4711001, 0)"
+CONNECTIONS: Final = """
+SELECT application_name, count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'ai\\_grpc %'
+GROUP BY application_name
+"""
+WAITING: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'ai_grpc append' AND wait_event_type = 'Lock'
+"""
+HEAD: Final = "SELECT coalesce(max(sequence), 0) FROM ai_trading.signal_log"
+
+
+@asynccontextmanager
+async def administrator(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the superuser."""
+    connection = await asyncpg.connect(dsn, timeout=10, command_timeout=30)
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=10)
+
+
+@asynccontextmanager
+async def no_appends(admin: asyncpg.Connection) -> AsyncIterator[None]:
+    """Appends wait meanwhile, as they would behind another replica that is slow."""
+    await admin.execute(LOCK)
+    try:
+        yield
+    finally:
+        await admin.execute(UNLOCK)
+
+
+async def until(admin: asyncpg.Connection, query: str, value: object, seconds: float = 20) -> None:
+    """Returns when the query gives the value."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await admin.fetchval(query) == value:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def waiting_appends(admin: asyncpg.Connection, count: int) -> None:
+    """Returns when so many replicas wait with an append."""
+    await until(admin, WAITING, count)
+
+
+async def connections(admin: asyncpg.Connection) -> dict[str, int]:
+    """How many connections the servers hold, by what they are for."""
+    return {name.removeprefix("ai_grpc "): count for name, count in await admin.fetch(CONNECTIONS)}
+
+
+async def head(admin: asyncpg.Connection) -> int:
+    """The last sequence of the log; 0 if it is empty."""
+    return int(await admin.fetchval(HEAD))

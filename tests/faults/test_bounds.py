@@ -1,0 +1,173 @@
+"""Connections, calls and waiting signals are bounded: what is over is told when to come back, the rest is done."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import grpc
+
+from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import signals_pb2 as pb
+from tests.faults.bare import stubs_of
+from tests.faults.database import administrator, connections, no_appends, waiting_appends
+from tests.faults.history import check_log, the_log
+from tests.server import serving
+from tests.signals import a_signal, an_active_model, details
+
+if TYPE_CHECKING:
+    from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
+
+CALLS: Final = 2000
+MOST_CALLS: Final = 400
+MOST_WAITING: Final = 1000
+MOST_CONNECTIONS: Final = Counter(append=1, tail=1, notify=1, sweep=1, calls=3, replay=2)
+SETTINGS: Final = {
+    "AI_GRPC_MAX_CONCURRENT_CALLS": str(MOST_CALLS),
+    "AI_GRPC_APPEND_QUEUE_ROWS": str(MOST_WAITING),
+    "AI_GRPC_CALLS_POOL_SIZE": "3",
+    "AI_GRPC_REPLAY_POOL_SIZE": "2",
+    # Nearly all that a subscriber reads comes from the database.
+    "AI_GRPC_RING_EVENTS": "1",
+    "AI_GRPC_LOCK_TIMEOUT": "30",
+    "AI_GRPC_STATEMENT_TIMEOUT": "30",
+    "AI_GRPC_LOG_LEVEL": "WARNING",
+}
+
+
+async def test_any_number_of_calls_hold_no_more_connections_than_are_set(database: str, tmp_path: Path) -> None:
+    async with _exchange(database, tmp_path) as (stubs, model_id, admin):
+        known = [a_signal(model_id) for _ in range(MOST_WAITING)]
+        await _publish(stubs[0], known)
+        async with _most_connections(admin) as most:
+            outcomes = await asyncio.gather(
+                *(_outcome(_any_call(random.choice(stubs), model_id, known)) for _ in range(CALLS)),
+                *(_outcome(_read(random.choice(stubs), len(known))) for _ in range(20)),
+            )
+        assert most <= MOST_CONNECTIONS
+        assert most["calls"] == MOST_CONNECTIONS["calls"]
+        assert most["replay"] == MOST_CONNECTIONS["replay"]
+        assert set(outcomes) <= {"OK", f"OVERLOADED {MOST_CALLS}"}
+    check_log(await the_log(database))
+
+
+async def test_calls_over_the_bound_are_refused_and_the_others_wait(database: str, tmp_path: Path) -> None:
+    async with _exchange(database, tmp_path) as (stubs, model_id, admin):
+        async with no_appends(admin):
+            calls = [_start(_publish(random.choice(stubs), [a_signal(model_id)])) for _ in range(MOST_CALLS + 100)]
+            for refused in islice(asyncio.as_completed(calls), 100):
+                assert await refused == f"OVERLOADED {MOST_CALLS}"
+            read = stubs[0].GetSignal(pb.GetSignalRequest(signal_id=a_signal(model_id).signal_id), timeout=10)
+            assert await _outcome(read) == f"OVERLOADED {MOST_CALLS}"
+        outcomes = await asyncio.gather(*calls)
+    assert outcomes.count("OK") == MOST_CALLS
+    assert len(await the_log(database)) == MOST_CALLS
+
+
+async def test_signals_over_the_bound_are_refused_and_the_others_wait(database: str, tmp_path: Path) -> None:
+    async with _exchange(database, tmp_path) as (stubs, model_id, admin):
+        stream = stubs[1].PublishSignalStream()
+        message = pb.PublishSignalStreamRequest(signals=[a_signal(model_id)])
+        async with no_appends(admin):
+            in_flight = _start(_publish(stubs[0], [a_signal(model_id)]))
+            await waiting_appends(admin, 1)
+            # There is room for one of these.
+            large = [_start(_publish(stubs[0], [a_signal(model_id) for _ in range(MOST_WAITING)])) for _ in range(2)]
+            done, (waiting,) = await asyncio.wait(large, return_when=asyncio.FIRST_COMPLETED)
+            assert done.pop().result() == f"OVERLOADED {MOST_WAITING} signals"
+            await stream.write(message)
+            response = await stream.read()
+            assert isinstance(response, pb.PublishSignalStreamResponse)
+            assert response.error.reason == errors_pb2.ERROR_REASON_OVERLOADED
+            assert response.error.retry_delay.nanos
+        assert {await in_flight, await waiting} == {"OK"}
+        await stream.write(message)
+        response = await stream.read()
+        assert isinstance(response, pb.PublishSignalStreamResponse)
+        assert response.results[0].sequence == MOST_WAITING + 2
+
+
+@asynccontextmanager
+async def _exchange(
+    database: str, folder: Path
+) -> AsyncIterator[tuple[list[SignalServiceAsyncStub], str, asyncpg.Connection]]:
+    """A server with narrow bounds: some stubs, a model, and its database."""
+    async with (
+        serving(database, folder / "log", SETTINGS) as server,
+        stubs_of([server] * 4) as stubs,
+        grpc.aio.insecure_channel(server.target) as channel,
+        administrator(database) as admin,
+        asyncio.timeout(60),
+    ):
+        yield stubs, await an_active_model(channel), admin
+
+
+@asynccontextmanager
+async def _most_connections(admin: asyncpg.Connection) -> AsyncIterator[Counter[str]]:
+    """The most connections that were seen at a time, by what they are for."""
+    most: Counter[str] = Counter()
+
+    async def look() -> None:
+        while True:
+            most.update(Counter(await connections(admin)) - most)
+            await asyncio.sleep(0.005)
+
+    async with AsyncExitStack() as stack:
+        looking = asyncio.create_task(look())
+        stack.push_async_callback(asyncio.wait, [looking])
+        stack.callback(looking.cancel)
+        yield most
+
+
+def _start(call: Awaitable[Any]) -> asyncio.Task[str]:
+    return asyncio.create_task(_outcome(call))
+
+
+async def _outcome(call: Awaitable[Any]) -> str:
+    """OK, or OVERLOADED and by what; a refusal says when to come back."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise
+        refusal = details(error)
+        return f"{refusal.reason} {refusal.metadata['limit']}" if refusal.retry_delay else "no RetryInfo"
+    return "OK"
+
+
+async def _publish(stub: SignalServiceAsyncStub, signals: Sequence[pb.Signal]) -> None:
+    await stub.PublishSignals(pb.PublishSignalsRequest(signals=signals), timeout=40)
+
+
+async def _any_call(stub: SignalServiceAsyncStub, model_id: str, known: Sequence[pb.Signal]) -> None:
+    match random.randrange(4):
+        case 0:
+            await _publish(stub, [a_signal(model_id)])
+        case 1:
+            await stub.GetSignal(pb.GetSignalRequest(signal_id=random.choice(known).signal_id), timeout=40)
+        case 2:
+            await stub.ListSignals(pb.ListSignalsRequest(model_ids=[model_id], page_size=20), timeout=40)
+        case 3:
+            # No two of these meet at one signal.
+            signal = a_signal(model_id)
+            await _publish(stub, [signal])
+            state = pb.SIGNAL_STATE_EXECUTED
+            request = pb.UpdateSignalStateRequest(signal_id=signal.signal_id, state=state)
+            await stub.UpdateSignalState(request, timeout=40)
+
+
+async def _read(stub: SignalServiceAsyncStub, count: int) -> None:
+    """Reads so many events, from the first one on."""
+    call = stub.SubscribeSignals(pb.SubscribeSignalsRequest(earliest=pb.SubscribeSignalsRequest.Earliest()))
+    async for message in call:
+        count -= len(message.batch.events)
+        if count <= 0:
+            break
+    call.cancel()

@@ -1,0 +1,148 @@
+"""A server that is told to stop says goodbye, answers what it has taken, and is gone within its grace."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from ai_grpc.v1 import signals_pb2 as pb
+from tests.faults.bare import stubs_of
+from tests.faults.database import administrator, head, no_appends, waiting_appends
+from tests.faults.history import Ack, Entry, check_acks, check_delivery, check_log, check_real_time, the_log
+from tests.load import follow_steadily, publish_steadily
+from tests.server import serving
+from tests.signals import a_signal, an_active_model, reason
+
+if TYPE_CHECKING:
+    from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
+
+Message = TypeVar("Message")
+SETTINGS: Final = {"AI_GRPC_LOG_LEVEL": "WARNING"}
+GRACE: Final = 10
+
+
+async def test_everyone_is_answered_before_the_server_ends(database: str, tmp_path: Path) -> None:
+    async with (
+        serving(database, tmp_path / "log", SETTINGS) as server,
+        stubs_of([server]) as (stub,),
+        grpc.aio.insecure_channel(server.target) as channel,
+        administrator(database) as admin,
+        asyncio.timeout(30),
+    ):
+        model_id = await an_active_model(channel)
+        states = aiter(HealthStub(channel).Watch(HealthCheckRequest()))
+        assert (await anext(states)).status == HealthCheckResponse.SERVING
+        known = a_signal(model_id)
+        await stub.PublishSignals(_request(known))
+        streams = [asyncio.create_task(_last_position(stub)) for _ in range(5)]
+        async with no_appends(admin):
+            calls = [asyncio.ensure_future(stub.PublishSignals(_request(a_signal(model_id)))) for _ in range(50)]
+            lane = asyncio.create_task(_answers(stub, a_signal(model_id)))
+            await waiting_appends(admin, 1)
+            # When this is answered, the server has taken what was sent before.
+            await stub.GetSignal(pb.GetSignalRequest(signal_id=known.signal_id))
+            started = time.monotonic()
+            ending = asyncio.create_task(server.terminate())
+            assert (await anext(states)).status == HealthCheckResponse.NOT_SERVING
+            assert await asyncio.gather(*streams) == [1] * 5
+        sequences = [response.results[0].sequence for response in await asyncio.gather(*calls)] + await lane
+        assert await ending == 0
+        assert time.monotonic() - started < GRACE / 2
+    log = await the_log(database)
+    check_log(log)
+    assert sorted(sequences) == [entry.sequence for entry in log[1:]] == [*range(2, 53)]
+
+
+async def test_clients_go_on_with_another_server_when_one_after_the_other_is_replaced(
+    database: str, tmp_path: Path
+) -> None:
+    acks: list[Ack] = []
+    entries: list[list[Entry]] = [[], []]
+    stop, end = asyncio.Event(), asyncio.get_running_loop().create_future()
+    async with (
+        serving(database, tmp_path / "0.log", SETTINGS) as first,
+        serving(database, tmp_path / "1.log", SETTINGS) as second,
+        administrator(database) as admin,
+        asyncio.timeout(60),
+        asyncio.TaskGroup() as following,
+    ):
+        targets = [first.target, second.target]
+        async with grpc.aio.insecure_channel(first.target) as channel:
+            model_ids = [await an_active_model(channel)]
+        for own in entries:
+            following.create_task(follow_steadily(random.sample(targets, 2), pb.SignalFilter(), end, own))
+        async with asyncio.TaskGroup() as publishing:
+            for _ in range(3):
+                publishing.create_task(publish_steadily(random.sample(targets, 2), model_ids, 300, stop, acks))
+            for server in (first, second) * 2:
+                acknowledged = len(acks)
+                started = time.monotonic()
+                assert await server.terminate() == 0
+                assert time.monotonic() - started < GRACE / 2
+                await server.start()
+                assert len(acks) > acknowledged
+            stop.set()
+        end.set_result(await head(admin))
+    log = await the_log(database)
+    check_log(log)
+    check_acks(acks, log)
+    check_real_time(acks)
+    for own in entries:
+        check_delivery(own, log)
+
+
+async def test_stalled_subscriber_holds_up_the_end_no_longer_than_the_grace(database: str, tmp_path: Path) -> None:
+    async with (
+        serving(database, tmp_path / "log", {**SETTINGS, "AI_GRPC_DRAIN_GRACE": "2"}) as server,
+        stubs_of([server]) as (stub,),
+        grpc.aio.insecure_channel(server.target) as channel,
+    ):
+        model_id = await an_active_model(channel)
+        stalled = stub.SubscribeSignals(_earliest())
+        await stalled.read()
+        for _ in range(15):
+            signals = [a_signal(model_id, metadata={"note": "x" * 8000}) for _ in range(100)]
+            await stub.PublishSignals(pb.PublishSignalsRequest(signals=signals))
+        started = time.monotonic()
+        assert await server.terminate() == 0
+        assert 1.5 < time.monotonic() - started < 4
+
+
+async def _last_position(stub: SignalServiceAsyncStub) -> int:
+    """Reads a stream until the server ends it; returns the position to go on after."""
+    messages = [message async for message in _until_drained(stub.SubscribeSignals(_earliest()))]
+    assert messages[-1].closing.reason == pb.SubscribeSignalsResponse.Closing.REASON_SHUTDOWN
+    assert messages[-1].closing.retry_delay.ToMilliseconds() > 0
+    return messages[-1].position.sequence
+
+
+async def _answers(stub: SignalServiceAsyncStub, signal: pb.Signal) -> list[int]:
+    """Publishes on a stream that stays open until the server ends it; returns where the signal is."""
+    call = stub.PublishSignalStream()
+    await call.write(pb.PublishSignalStreamRequest(signals=[signal]))
+    return [result.sequence async for message in _until_drained(call) for result in message.results]
+
+
+async def _until_drained(stream: AsyncIterable[Message]) -> AsyncIterator[Message]:
+    try:
+        async for message in stream:
+            yield message
+    except grpc.aio.AioRpcError as error:
+        if (error.code(), reason(error)) != (grpc.StatusCode.UNAVAILABLE, "DRAINING"):
+            raise
+
+
+def _earliest() -> pb.SubscribeSignalsRequest:
+    return pb.SubscribeSignalsRequest(earliest=pb.SubscribeSignalsRequest.Earliest())
+
+
+def _request(signal: pb.Signal) -> pb.PublishSignalsRequest:
+    return pb.PublishSignalsRequest(signals=[signal])

@@ -1,0 +1,68 @@
+"""Load that remembers: publishers keep what was acknowledged, subscribers what they were given."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from ai_grpc.client import Published, SignalPublisher, SignalSubscriber
+from ai_grpc.v1 import signals_pb2 as pb
+from tests.faults.history import Ack, Entry, entry_of
+from tests.signals import a_signal
+
+# Makes the long tests longer, and their load larger.
+SCALE: Final = float(os.environ.get("TEST_SCALE", "1"))
+SYMBOLS: Final = ("AAPL", "BTCUSDT", "EURUSD", "MSFT", "XAUUSD")
+
+
+def some_signals(model_ids: Sequence[str], count: int) -> Iterator[pb.Signal]:
+    """Signals of all kinds, no two alike."""
+    for _ in range(count):
+        yield a_signal(
+            random.choice(model_ids),
+            symbol=random.choice(SYMBOLS),
+            signal_type=random.choice((pb.SIGNAL_TYPE_BUY, pb.SIGNAL_TYPE_SELL, pb.SIGNAL_TYPE_HOLD)),
+            confidence=round(random.random(), 4),
+            reference_price=str(random.randrange(1, 10**9)),
+        )
+
+
+async def publish_steadily(
+    targets: Sequence[str], model_ids: Sequence[str], per_second: int, stop: asyncio.Event, acks: list[Ack]
+) -> None:
+    """Publishes by the SDK until it is told to stop, then waits for the last answers. All must be acknowledged."""
+    sent: list[asyncio.Future[Published]] = []
+
+    def remember(called: float, signal: pb.Signal, answer: asyncio.Future[Published]) -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            acks.append(Ack(called, time.monotonic(), [signal], [answer.result().sequence]))
+
+    async with SignalPublisher(targets) as publisher:
+        while not stop.is_set():
+            for signal in some_signals(model_ids, random.randint(1, per_second // 25)):
+                called = time.monotonic()
+                answer = await publisher.submit(signal)
+                answer.add_done_callback(partial(remember, called, signal))
+                sent.append(answer)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 1 / 50)
+    await asyncio.gather(*sent)
+
+
+async def follow_steadily(
+    targets: Sequence[str], wanted: pb.SignalFilter, end: asyncio.Future[int], entries: list[Entry]
+) -> None:
+    """Reads by the SDK, from the very first event up to the sequence that `end` tells."""
+    heartbeat = timedelta(seconds=0.5)
+    async with SignalSubscriber(targets, start="earliest", filter=wanted, heartbeat_interval=heartbeat) as subscriber:
+        while not (end.done() and subscriber.position and subscriber.position.sequence >= end.result()):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    entries.append(entry_of(await anext(subscriber)))

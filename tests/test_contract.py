@@ -1,0 +1,164 @@
+"""The contract, the schema and the queries say the same thing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import grpc
+import pytest
+from google.protobuf.descriptor import Descriptor, EnumDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from ai_grpc.db import load_queries
+from ai_grpc.v1 import errors_pb2, models_pb2, signals_pb2
+from tests.signals import execute
+
+ROOT: Final = Path(__file__).parents[1]
+STUBS: Final = ROOT / "src" / "ai_grpc" / "v1"
+PROTOS: Final = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "protos" / "ai_grpc" / "v1").glob("*.proto"))
+BIN: Final = Path(sys.executable).parent
+PAGE: Final = {"page_time", "page_id"}
+EVENT: Final = {field.name for field in signals_pb2.SignalEvent.DESCRIPTOR.fields} - {"signal"}
+
+# The queries whose rows become a message by pb.Message(**row), with the columns that they have beside its fields.
+MESSAGES: Final[list[tuple[str, str, Descriptor, set[str]]]] = [
+    ("signals", "get_signal", signals_pb2.Signal.DESCRIPTOR, set()),
+    ("signals", "list_signals", signals_pb2.Signal.DESCRIPTOR, PAGE),
+    ("log", "read_events", signals_pb2.Signal.DESCRIPTOR, EVENT),
+    ("log", "read_active", signals_pb2.Signal.DESCRIPTOR, EVENT),
+    ("models", "find_registered", models_pb2.Model.DESCRIPTOR, {"differing"}),
+    ("models", "get_model", models_pb2.Model.DESCRIPTOR, set()),
+    ("models", "list_models", models_pb2.Model.DESCRIPTOR, PAGE),
+    ("models", "update_model", models_pb2.Model.DESCRIPTOR, set()),
+    ("models", "set_model_active", models_pb2.Model.DESCRIPTOR, set()),
+    ("models", "resolve_model_alias", models_pb2.Model.DESCRIPTOR, set()),
+]
+
+ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
+    ("signal_type_is_known", signals_pb2.SignalType.DESCRIPTOR, "SIGNAL_TYPE_"),
+    ("status_is_known", signals_pb2.SignalState.DESCRIPTOR, "SIGNAL_STATE_"),
+    ("kind_is_known", signals_pb2.SignalEvent.Kind.DESCRIPTOR, "KIND_"),
+]
+
+STEMS: Final = sorted(path.stem for path in (ROOT / "src" / "ai_grpc" / "queries").glob("*.sql"))
+QUERIES: Final = {(stem, name): sql for stem in STEMS for name, sql in load_queries(stem).items()}
+COUNT_PARAMETERS: Final = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'query'"
+DEFINITION: Final = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1"
+INDEXES: Final = {
+    "idx_ai_signals_symbol_time",
+    "idx_ai_signals_model_time",
+    "idx_ai_signals_type_confidence",
+    "idx_ai_signals_model_status",
+}
+
+
+@pytest.fixture
+async def service(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the service's role, whose plans are those of any argument."""
+    settings = {"role": "ai_trading_service", "search_path": "ai_trading", "plan_cache_mode": "force_generic_plan"}
+    connection = await asyncpg.connect(database, server_settings=settings, timeout=10)
+    yield connection
+    await connection.close(timeout=10)
+
+
+async def test_every_query_is_valid_on_the_schema_and_allowed_to_the_service(service: asyncpg.Connection) -> None:
+    for query, sql in QUERIES.items():
+        try:
+            await service.execute(f"PREPARE query AS {sql}")
+            count = await service.fetchval(COUNT_PARAMETERS)
+            # Preparing asks for no privilege, beginning to execute does.
+            await service.execute(f"EXPLAIN EXECUTE query ({', '.join(['NULL'] * count)})".replace("()", ""))
+        except asyncpg.PostgresError as error:
+            pytest.fail(f"{query}: {error}")
+        await service.execute("DEALLOCATE query")
+
+
+async def test_a_row_has_the_fields_of_its_message(service: asyncpg.Connection, subtests: pytest.Subtests) -> None:
+    for stem, query, message, more in MESSAGES:
+        with subtests.test(query):
+            columns = [column.name for column in (await service.prepare(QUERIES[stem, query])).get_attributes()]
+            assert sorted(columns) == sorted({field.name for field in message.fields} | more)
+
+
+def test_no_query_of_a_message_is_left_out() -> None:
+    assert {query for query, sql in QUERIES.items() if "_message(" in sql} == {each[:2] for each in MESSAGES}
+
+
+async def test_a_column_holds_the_names_of_its_enum(database: str) -> None:
+    for constraint, enum, prefix in ENUMS:
+        rows = await execute(database, DEFINITION, constraint)
+        names = [value.name.removeprefix(prefix) for value in enum.values if value.number]
+        assert re.findall(r"'(\w+)'", rows[0][0]) == names
+
+
+async def test_the_indexes_of_the_specification_exist(database: str) -> None:
+    rows = await execute(database, "SELECT indexname FROM pg_indexes WHERE schemaname = 'ai_trading'")
+    assert {row["indexname"] for row in rows} >= INDEXES
+
+
+async def test_the_service_cannot_write_the_log_but_by_its_functions(
+    service: asyncpg.Connection, subtests: pytest.Subtests
+) -> None:
+    for table, column in (("ai_signals", "sequence"), ("signal_log", "sequence"), ("log_meta", "floor")):
+        for statement in (
+            f"INSERT INTO {table} DEFAULT VALUES",
+            f"UPDATE {table} SET {column} = {column}",
+            f"DELETE FROM {table}",
+            f"TRUNCATE {table}",
+        ):
+            with subtests.test(statement), pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await service.execute(statement)
+
+
+async def test_the_service_cannot_shorten_the_log(service: asyncpg.Connection) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await service.execute("SELECT trim_signal_log(1)")
+
+
+def test_the_stubs_are_those_of_the_protos(tmp_path: Path) -> None:
+    kinds = ["--python_out", "--grpc_python_out", "--mypy_out", "--mypy_grpc_out"]
+    quiet = {"--mypy_out": "quiet:", "--mypy_grpc_out": "quiet:"}
+    _protoc(*(f"{kind}={quiet.get(kind, '')}{tmp_path}" for kind in kinds))
+    fresh = {path.name: path.read_bytes() for path in (tmp_path / "ai_grpc" / "v1").iterdir()}
+    # It holds no service.
+    del fresh["errors_pb2_grpc.py"], fresh["errors_pb2_grpc.pyi"]
+    committed = {path.name: path.read_bytes() for path in STUBS.glob("*_pb2*.py*")}
+    assert sorted(committed) == sorted(fresh)
+    assert [name for name in fresh if committed[name] != fresh[name]] == []
+
+
+def test_each_reason_says_which_status_it_travels_with(tmp_path: Path) -> None:
+    output = tmp_path / "descriptors"
+    _protoc("--include_source_info", f"--descriptor_set_out={output}")
+    files = FileDescriptorSet.FromString(output.read_bytes()).file
+    file = next(file for file in files if file.name == "ai_grpc/v1/errors.proto")
+    comments = {
+        location.path[3]: location.leading_comments.strip()
+        for location in file.source_code_info.location
+        if list(location.path[:1]) == [5] and len(location.path) == 4
+    }
+    codes = {code.name for code in grpc.StatusCode}
+    reasons = errors_pb2.ErrorReason.DESCRIPTOR.values
+    silent = [each.name for each in reasons if comments.get(each.index, "").partition(". ")[0] not in codes]
+    assert silent == ["ERROR_REASON_UNSPECIFIED"]
+
+
+@pytest.mark.parametrize("arguments", [["lint"], ["format", "--diff", "--exit-code"]])
+def test_buf_has_nothing_to_say(arguments: list[str]) -> None:
+    result = subprocess.run([BIN / "buf", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.returncode) == ("", 0), result.stderr
+
+
+def _protoc(*outputs: str) -> None:
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-Iprotos", *outputs, *PROTOS]
+    # The plugins stand beside the interpreter.
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,81 @@
+"""Pages: how many rows, and after which."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ai_grpc.errors import InvalidArgument
+from ai_grpc.pagination import MAX_BYTES, Page, page_of, paged
+from ai_grpc.v1.models_pb2 import ListModelsRequest
+
+ID = str(uuid.uuid4())
+TIME = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
+
+
+@pytest.mark.parametrize(("asked", "given_"), [(0, 50), (1, 1), (1000, 1000), (1001, 1000), (2**31 - 1, 1000)])
+def test_a_page_has_the_size_asked_for_within_bounds(asked: int, given_: int) -> None:
+    assert page_of(ListModelsRequest(page_size=asked)) == Page(given_, None, None)
+
+
+def test_a_negative_size_is_refused() -> None:
+    assert fields_of(ListModelsRequest(page_size=-1)) == ["page_size"]
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.uuids(), st.integers(1, 5))
+def test_the_next_page_begins_after_the_last_row(time: datetime, last_id: uuid.UUID, size: int) -> None:
+    rows = [row(time=time, page_id=last_id) for _ in range(size + 1)]
+    messages, token = paged(rows, Page(size, None, None), message_of)
+    assert len(messages) == size
+    page = page_of(ListModelsRequest(page_size=size, page_token=token))
+    assert (page.after_time, page.after_id) == (time, str(last_id))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_last_page_has_no_token(count: int) -> None:
+    messages, token = paged([row() for _ in range(count)], Page(3, None, None), message_of)
+    assert (len(messages), token) == (count, "")
+
+
+def test_a_page_ends_before_it_is_too_large_for_a_client() -> None:
+    half, rest = "x" * (MAX_BYTES // 2), "x" * (MAX_BYTES * 2)
+    rows = [row(rest), row(half), row(half), row()]
+    sizes = []
+    while rows:
+        messages, token = paged(rows[:4], Page(3, None, None), message_of)
+        sizes.append(len(messages))
+        rows = rows[len(messages) :]
+        assert bool(token) is bool(rows)
+    # A row that is too large on its own has a page of its own.
+    assert sizes[0] == 1
+    assert sum(sizes) == 4
+
+
+@given(
+    st.text()
+    | st.binary().map(lambda data: base64.urlsafe_b64encode(data).decode())
+    | st.tuples(st.text(), st.text()).map(lambda parts: base64.urlsafe_b64encode(" ".join(parts).encode()).decode())
+)
+def test_a_token_of_somebody_else_is_refused(token: str) -> None:
+    assert not token or fields_of(ListModelsRequest(page_token=token)) == ["page_token"]
+
+
+def fields_of(request: ListModelsRequest) -> list[str]:
+    with pytest.raises(InvalidArgument) as refused:
+        page_of(request)
+    return [violation.field for violation in refused.value.violations]
+
+
+def row(text: str = "", time: datetime = TIME, page_id: uuid.UUID | str = ID) -> dict[str, Any]:
+    return {"page_time": time, "page_id": page_id, "text": text}
+
+
+def message_of(columns: dict[str, Any]) -> StringValue:
+    return StringValue(value=columns["text"])
