@@ -26,7 +26,7 @@ serve: $(READY) ## The server on port 50051, with an embedded PostgreSQL unless 
 	@$(BIN)/ai-grpc serve
 
 test: $(READY) ## All tests on a real PostgreSQL; under six minutes
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses 2
 
 lint: $(READY) ## ruff, mypy --strict, import-linter, buf
 	@$(BIN)/ruff check .

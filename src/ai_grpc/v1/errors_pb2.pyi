@@ -28,7 +28,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. One or more fields are at fault; google.rpc.BadRequest names them all."""
+    """INVALID_ARGUMENT. One or more fields are at fault; google.rpc.BadRequest names them, all of them unless that takes
+    more than 3 KiB.
+    """
     ERROR_REASON_POSITION_EXPIRED: _ErrorReason.ValueType  # 2
     """OUT_OF_RANGE. The log no longer reaches back to the position. Metadata: floor, the lowest position to resume after."""
     ERROR_REASON_POSITION_AHEAD: _ErrorReason.ValueType  # 3
@@ -76,7 +78,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. One or more fields are at fault; google.rpc.BadRequest names them all."""
+"""INVALID_ARGUMENT. One or more fields are at fault; google.rpc.BadRequest names them, all of them unless that takes
+more than 3 KiB.
+"""
 ERROR_REASON_POSITION_EXPIRED: ErrorReason.ValueType  # 2
 """OUT_OF_RANGE. The log no longer reaches back to the position. Metadata: floor, the lowest position to resume after."""
 ERROR_REASON_POSITION_AHEAD: ErrorReason.ValueType  # 3
