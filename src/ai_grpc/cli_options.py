@@ -23,6 +23,7 @@ Targets = Annotated[
         help="Where the service is, localhost:50051 if not said; several times for several replicas.",
     ),
 ]
+TYPE: Final = typer.Option("--type", case_sensitive=False, metavar="BUY|SELL|HOLD")
 
 
 class SignalType(StrEnum):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ai_grpc.cli_options import TARGETS, Kind, SignalType, Targets, span
+from ai_grpc.cli_options import TARGETS, TYPE, Kind, SignalType, Targets, span
 
 if TYPE_CHECKING:
-    from ai_grpc.client.subscriber import Start
+    from ai_grpc.client.options import Start
     from ai_grpc.v1 import signals_pb2 as pb
 
 T = TypeVar("T")
@@ -28,9 +28,7 @@ def publish(
     target: Targets = None,
     model: Annotated[str | None, typer.Option(metavar="ID", help="The model_id.")] = None,
     symbol: Annotated[str | None, typer.Option(metavar="SYMBOL", help="What to trade.")] = None,
-    signal_type: Annotated[
-        SignalType | None, typer.Option("--type", case_sensitive=False, metavar="BUY|SELL|HOLD")
-    ] = None,
+    signal_type: Annotated[SignalType | None, TYPE] = None,
     confidence: Annotated[float | None, typer.Option(help="Between 0 and 1.")] = None,
     price_target: Annotated[
         str, typer.Option(metavar="PRICE", help="The price that the model expects.", show_default=False)
@@ -98,9 +96,7 @@ def tail(
         list[str] | None, typer.Option(metavar="SYMBOL", help="Only this one; several times for several.")
     ] = None,
     model: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this model_id.")] = None,
-    signal_type: Annotated[
-        list[SignalType] | None, typer.Option("--type", case_sensitive=False, metavar="BUY|SELL|HOLD")
-    ] = None,
+    signal_type: Annotated[list[SignalType] | None, TYPE] = None,
     min_confidence: Annotated[float, typer.Option(min=0, max=1)] = 0,
     kind: Annotated[
         list[Kind] | None, typer.Option(case_sensitive=False, metavar="PUBLISHED|EXECUTED|CANCELLED|EXPIRED")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import select
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from typing import Final
 
@@ -16,11 +17,12 @@ from google.protobuf.json_format import MessageToJson
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
+from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
 from ai_grpc.client import SignalSubscriber
-from ai_grpc.client.subscriber import Start
+from ai_grpc.client.options import Start
 from ai_grpc.v1 import signals_pb2 as pb
 
 REFRESH_SECONDS: Final = 0.125
@@ -73,7 +75,10 @@ def _json(event: pb.SignalEvent) -> str:
 
 async def _show(subscriber: SignalSubscriber, console: Console) -> None:
     latest: deque[pb.SignalEvent] = deque(maxlen=max(5, console.height - 6))
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+    with (
+        Live(console=console, auto_refresh=False, vertical_overflow="crop") as live,
+        _logging_above(console),
+    ):
         drawn = 0.0
         while True:
             with suppress(TimeoutError):
@@ -82,6 +87,20 @@ async def _show(subscriber: SignalSubscriber, console: Console) -> None:
             if time.monotonic() - drawn >= REFRESH_SECONDS:
                 live.update(_table(latest, subscriber), refresh=True)
                 drawn = time.monotonic()
+
+
+@contextmanager
+def _logging_above(console: Console) -> Iterator[None]:
+    """What the SDK has to say goes above the table, not into it."""
+    log = logging.getLogger("ai_grpc.client")
+    handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = True
+        log.removeHandler(handler)
 
 
 def _table(events: deque[pb.SignalEvent], subscriber: SignalSubscriber) -> Table:

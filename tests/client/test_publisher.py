@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import signal
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from ai_grpc.app import running
 from ai_grpc.client import Published, SignalPublisher, new_signal_id
-from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from ai_grpc.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, NotFound, Unavailable
 from ai_grpc.v1 import errors_pb2, models_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
@@ -28,8 +32,6 @@ from tests.signals import (
     an_active_model,
     chosen,
     execute,
-    reason,
-    refusal,
     written,
 )
 
@@ -124,14 +126,14 @@ async def test_more_faults_than_a_refusal_names_are_all_found(exchange: Exchange
 
 
 async def test_one_message_at_a_time_keeps_the_order_whatever_is_refused(exchange: Exchange) -> None:
-    signals = exchange.signals(200)
-    for index in random.sample(range(200), 40):
+    signals = exchange.signals(2500)
+    for index in random.sample(range(2500), 40):
         signals[index].confidence = 2
     async with SignalPublisher(exchange.target, max_messages=1) as publisher:
         answers = [await publisher.submit(each) for each in signals]
         results = await asyncio.gather(*answers, return_exceptions=True)
     places = [result.sequence for result in results if isinstance(result, Published)]
-    assert places == list(range(1, 161))
+    assert places == list(range(1, 2461))
 
 
 async def test_an_id_given_twice_at_once_is_published_once(exchange: Exchange) -> None:
@@ -146,7 +148,7 @@ async def test_an_id_given_twice_at_once_is_published_once(exchange: Exchange) -
 
 
 async def test_a_signal_too_large_for_a_message_is_refused_and_large_ones_are_spread(exchange: Exchange) -> None:
-    large = [exchange.signal() for _ in range(400)]
+    large = exchange.signals(600)
     for each in large:
         each.metadata.update({"text": "x" * 16_000})
     async with SignalPublisher(exchange.target) as publisher:
@@ -154,7 +156,7 @@ async def test_a_signal_too_large_for_a_message_is_refused_and_large_ones_are_sp
         await asyncio.gather(*answers)
         with pytest.raises(InvalidArgument, match="at most 3670016 can be sent"):
             await publisher.publish(exchange.signal(symbol="x" * 4_000_000))
-        assert (await publisher.publish(exchange.signal())).sequence == 401
+        assert (await publisher.publish(exchange.signal())).sequence == 601
 
 
 async def test_callers_wait_when_enough_is_in_flight(exchange: Exchange, database: str) -> None:
@@ -192,21 +194,21 @@ async def test_a_caller_who_gives_up_disturbs_nobody(exchange: Exchange, databas
     assert [isinstance(result, Published) for result in results] == [False, True] * 10
 
 
-async def test_a_full_server_is_asked_again(database: str) -> None:
+async def test_a_full_server_is_asked_again(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "ai_grpc.client")
     async with (
         asyncio.timeout(TEST_SECONDS),
         running(chosen(append_queue_rows=1000), database) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         administrator(database) as admin,
-        SignalPublisher(f"127.0.0.1:{port}") as publisher,
+        SignalPublisher(f"127.0.0.1:{port}", max_messages=8) as publisher,
     ):
         model_id = await an_active_model(channel)
         async with no_appends(admin):
-            answers = [await publisher.submit(a_signal(model_id)) for _ in range(3000)]
+            answers = [await publisher.submit(a_signal(model_id)) for _ in range(6000)]
             await waiting_appends(admin, 1)
-            call = SignalServiceStub(channel).PublishSignals(pb.PublishSignalsRequest(signals=[a_signal(model_id)]))
-            assert reason(await refusal(call)) == "OVERLOADED"
-        assert sorted(each.sequence for each in await asyncio.gather(*answers)) == list(range(1, 3001))
+        assert sorted(each.sequence for each in await asyncio.gather(*answers)) == list(range(1, 6001))
+    assert "1000 signals are waiting to be written" in caplog.text
 
 
 async def test_nobody_at_the_target_is_said(exchange: Exchange) -> None:
@@ -237,16 +239,34 @@ async def test_an_error_does_not_wait_for_answers(exchange: Exchange, database: 
     assert isinstance(answers[0].exception(), Unavailable)
 
 
-async def test_a_service_that_is_another_one_is_an_error(database: str) -> None:
-    server = grpc.aio.server()
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with SignalPublisher(f"127.0.0.1:{port}") as publisher:
-            with pytest.raises(Exception, match="UNIMPLEMENTED"):
-                await publisher.publish(a_signal(str(uuid.uuid4())), timeout=10)
-    finally:
-        await server.stop(None)
+async def test_a_service_that_is_another_one_is_an_error() -> None:
+    async with _server() as target, SignalPublisher(target) as publisher:
+        with pytest.raises(Internal, match="UNIMPLEMENTED"):
+            await publisher.publish(a_signal(str(uuid.uuid4())), timeout=10)
+
+
+async def reticent(
+    requests: AsyncIterator[pb.PublishSignalStreamRequest], context: object
+) -> AsyncIterator[pb.PublishSignalStreamResponse]:
+    """PublishSignalStream that refuses what holds a signal without a symbol, and does not say which."""
+    count = 0
+    async for request in requests:
+        if all(each.symbol for each in request.signals):
+            results = [pb.PublishResult(sequence=count + n) for n in range(1, len(request.signals) + 1)]
+            count += len(results)
+            yield pb.PublishSignalStreamResponse(results=results)
+        else:
+            error = errors_pb2.Error(code=13, reason=errors_pb2.ERROR_REASON_INTERNAL, message="a fault")
+            yield pb.PublishSignalStreamResponse(error=error)
+
+
+async def test_the_guilty_are_found_when_the_refusal_does_not_name_them() -> None:
+    signals = [a_signal(str(uuid.uuid4()), symbol="" if index % 50 == 7 else "AAPL") for index in range(300)]
+    async with _server(PublishSignalStream=reticent) as target, SignalPublisher(target) as publisher:
+        answers = [await publisher.submit(each, timeout=10) for each in signals]
+        results = await asyncio.gather(*answers, return_exceptions=True)
+    assert [index for index, result in enumerate(results) if isinstance(result, Internal)] == list(range(7, 300, 50))
+    assert sum(isinstance(result, Published) for result in results) == 294
 
 
 async def test_a_server_that_stands_still_is_left_for_the_next_one(
@@ -259,7 +279,10 @@ async def test_a_server_that_stands_still_is_left_for_the_next_one(
             assert (await publisher.publish(a_signal(model_id))).sequence == 1
             os.kill(first.pid, signal.SIGSTOP)
             try:
-                published = await asyncio.gather(*(publisher.publish(a_signal(model_id)) for _ in range(50)))
+                published = await asyncio.gather(
+                    # Sooner than a ping of the connection would find out.
+                    *(publisher.publish(a_signal(model_id), timeout=3) for _ in range(50))
+                )
             finally:
                 os.kill(first.pid, signal.SIGCONT)
     assert sorted(each.sequence for each in published) == list(range(2, 52))
@@ -310,3 +333,24 @@ async def test_it_goes_on_when_the_only_server_comes_back(database: str, tmp_pat
 async def _model(server: ServerProcess) -> str:
     async with grpc.aio.insecure_channel(server.target) as channel:
         return await an_active_model(channel)
+
+
+@asynccontextmanager
+async def _server(**methods: Any) -> AsyncIterator[str]:
+    """A server that is not ours, for what ours does not do."""
+    server = grpc.aio.server()
+    handlers = {
+        name: grpc.stream_stream_rpc_method_handler(
+            method,
+            pb.PublishSignalStreamRequest.FromString,
+            pb.PublishSignalStreamResponse.SerializeToString,
+        )
+        for name, method in methods.items()
+    }
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("ai_grpc.v1.SignalService", handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)

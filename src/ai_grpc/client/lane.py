@@ -12,8 +12,8 @@ from grpc import aio
 
 from ai_grpc import errors
 from ai_grpc.client.channel import Route
-from ai_grpc.client.publication import Publication, Published, blame, next_message
-from ai_grpc.client.status import error_of_call, error_of_message, may_be_repeated
+from ai_grpc.client.publication import Publication, Published, awaited, blame, next_message
+from ai_grpc.client.status import FAILURES, error_of_call, error_of_message, may_be_repeated
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 
@@ -36,6 +36,7 @@ class Lane:
         self._sent: deque[list[Publication]] = deque()
         self._awake = asyncio.Event()
         self._last_sign = 0.0
+        self._closing = False
 
     def __iter__(self) -> Iterator[Publication]:
         return chain(chain.from_iterable(self._sent), self._waiting)
@@ -47,16 +48,16 @@ class Lane:
 
     def sweep(self) -> None:
         """Lets those go that nobody waits for any more and that are not on their way."""
-        waiting, self._waiting = self._waiting, deque()
-        for publication in waiting:
-            if publication.answer.done():
-                self._on_leave()
-            else:
-                self._waiting.append(publication)
+        self._waiting = awaited(self._waiting, self._on_leave)
+
+    def close(self) -> None:
+        """Lets `run` return when the server has answered what was sent and ended the stream."""
+        self._closing = True
+        self._awake.set()
 
     async def run(self) -> None:
         """Keeps a stream to the service, to one target after the other."""
-        while True:
+        while not self._closing:
             channel = await self._route.connect()
             try:
                 async with channel, asyncio.TaskGroup() as group:
@@ -68,19 +69,24 @@ class Lane:
                 self._take_back(broken.exceptions[0])
 
     async def _send(self, call: _Call) -> None:
-        while True:
-            while not self._waiting or len(self._sent) == self._max_messages:
-                self._awake.clear()
-                await self._awake.wait()
-            # While the database writes one message, the next is made, sent and checked.
-            if message := next_message(self._waiting, self._on_leave, self._max_messages - len(self._sent)):
-                if not self._sent:
-                    self._last_sign = asyncio.get_running_loop().time()
-                self._sent.append(message)
-                try:
+        try:
+            while await self._may_send():
+                # While the database writes one message, the next is made, sent and checked.
+                if message := next_message(self._waiting, self._on_leave, self._max_messages - len(self._sent)):
+                    if not self._sent:
+                        self._last_sign = asyncio.get_running_loop().time()
+                    self._sent.append(message)
                     await call.write(b"".join([publication.encoded for publication in message]))
-                except (aio.AioRpcError, asyncio.InvalidStateError):
-                    return  # The stream is over, and its reader says why.
+            await call.done_writing()
+        except (*FAILURES, asyncio.InvalidStateError):
+            return  # The stream is over, and its reader says why.
+
+    async def _may_send(self) -> bool:
+        """Waits until there is something to send and room for it; False if there will be nothing more."""
+        while not self._closing and (not self._waiting or len(self._sent) == self._max_messages):
+            self._awake.clear()
+            await self._awake.wait()
+        return not self._closing
 
     async def _receive(self, call: _Call) -> None:
         try:
@@ -92,17 +98,15 @@ class Lane:
                 self._route.succeeded()
                 self._last_sign = asyncio.get_running_loop().time()
                 self._awake.set()
-        except aio.AioRpcError as failure:
+        except FAILURES as failure:
             raise error_of_call(failure) from None
         raise errors.Unavailable(errors_pb2.ERROR_REASON_UNSPECIFIED, "the server ended the stream")
 
     def _accept(self, response: pb.PublishSignalStreamResponse) -> None:
         epoch = response.epoch
-        for publication, result in zip(self._sent.popleft(), response.results, strict=True):
-            if not publication.answer.done():
-                publication.answer.set_result(
-                    Published(publication.signal_id, result.sequence, result.duplicate, epoch)
-                )
+        for sent, result in zip(self._sent.popleft(), response.results, strict=True):
+            if not sent.answer.done():
+                sent.answer.set_result(Published(sent.signal_id, result.sequence, result.duplicate, epoch))
             self._on_leave()
 
     def _refuse(self, error: errors.Error) -> None:
@@ -126,8 +130,7 @@ class Lane:
         while True:
             await asyncio.sleep(LONGEST_SILENCE / 4)
             if self._sent and asyncio.get_running_loop().time() - self._last_sign > LONGEST_SILENCE:
-                text = f"no answer for {LONGEST_SILENCE:g} s"
-                raise errors.Unavailable(errors_pb2.ERROR_REASON_UNSPECIFIED, text)
+                raise errors.Unavailable(errors_pb2.ERROR_REASON_UNSPECIFIED, f"no answer for {LONGEST_SILENCE:g} s")
 
     def _take_back(self, error: BaseException) -> None:
         assert isinstance(error, errors.Error)
@@ -138,8 +141,9 @@ class Lane:
             for publication in self._waiting:
                 publication.fail(error)
         self.sweep()
-        self.trouble = error
-        self._route.failed(error)
+        if not self._closing:
+            self.trouble = error
+            self._route.failed(error)
 
 
 def _encoded(message: bytes) -> bytes:

@@ -11,7 +11,7 @@ from grpc import aio
 
 from ai_grpc import errors
 from ai_grpc.client.channel import Route
-from ai_grpc.client.status import error_of_call, may_be_repeated
+from ai_grpc.client.status import FAILURES, error_of_call, may_be_repeated
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
@@ -76,7 +76,7 @@ class Messages:
             raise _broken(f"the stream was silent for {self._patience:g} s")
         try:
             message = reading.result()
-        except aio.AioRpcError as failure:
+        except FAILURES as failure:
             raise error_of_call(failure) from None
         if not isinstance(message, pb.SubscribeSignalsResponse):
             raise _broken("the server ended the stream")

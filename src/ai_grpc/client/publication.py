@@ -98,6 +98,14 @@ def next_message(waiting: deque[Publication], on_leave: Callable[[], None], shar
     return message
 
 
+def awaited(waiting: deque[Publication], on_leave: Callable[[], None]) -> deque[Publication]:
+    """Those that somebody still waits for."""
+    still = deque(publication for publication in waiting if not publication.answer.done())
+    for _ in range(len(waiting) - len(still)):
+        on_leave()
+    return still
+
+
 def blame(refused: Sequence[Publication], error: errors.Error) -> dict[int, errors.Error]:
     """Which publications of a message made the service refuse it, by index, and what each is told; empty if it cannot
     be told."""

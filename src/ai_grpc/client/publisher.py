@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import grpc
 
@@ -15,6 +15,8 @@ from ai_grpc.client.lane import Lane
 from ai_grpc.client.publication import MOST_BYTES, Publication, Published, encode
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import signals_pb2 as pb
+
+_CLOSE_TIMEOUT: Final = 0.5
 
 
 class SignalPublisher:
@@ -92,8 +94,11 @@ class SignalPublisher:
         """Waits for the answers that are due, each until its timeout; not if there was an error."""
         assert self._running is not None
         try:
-            if kind is None and (answers := [publication.answer for publication in self._lane]):
-                await asyncio.wait(answers)
+            if kind is None:
+                if answers := [publication.answer for publication in self._lane]:
+                    await asyncio.wait(answers)
+                self._lane.close()
+                await asyncio.wait([self._running], timeout=_CLOSE_TIMEOUT)
         finally:
             self._running.cancel()
             await asyncio.wait([self._running])

@@ -38,8 +38,14 @@ _KINDS: Final[Mapping[str, type[errors.Error]]] = {
 }
 
 
-def error_of_call(failure: aio.AioRpcError) -> errors.Error:
+# What reading and writing raises when a call fails; InternalError when it breaks in the middle of an operation.
+FAILURES: Final = (aio.AioRpcError, aio.InternalError)
+
+
+def error_of_call(failure: aio.AioRpcError | aio.InternalError) -> errors.Error:
     """What a failed call says. A connection that broke says nothing of its own: it is Unavailable."""
+    if isinstance(failure, aio.InternalError):
+        return errors.Unavailable(pb.ERROR_REASON_UNSPECIFIED, f"the call broke: {failure}")
     code, text = failure.code(), failure.details() or "no details"
     details = dict(failure.trailing_metadata() or ()).get(_DETAILS)
     if not isinstance(details, bytes):

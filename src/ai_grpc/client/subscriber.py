@@ -7,16 +7,15 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import grpc
 
 from ai_grpc.client.channel import Route
 from ai_grpc.client.clock import ServerClock
 from ai_grpc.client.messages import Messages
+from ai_grpc.client.options import Start
 from ai_grpc.v1 import signals_pb2 as pb
-
-Start = Literal["latest", "earliest", "current"] | datetime
 
 
 class SignalSubscriber:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 import grpc
 
 from ai_grpc.client.background import BACKGROUND
+from ai_grpc.client.options import SubscriberOptions
 from ai_grpc.client.publication import Published
 from ai_grpc.client.publisher import SignalPublisher
-from ai_grpc.client.subscriber import SignalSubscriber, Start
+from ai_grpc.client.subscriber import SignalSubscriber
 from ai_grpc.v1 import signals_pb2 as pb
 
 
@@ -75,30 +76,8 @@ class SyncSubscriber:
     ```
     """
 
-    def __init__(
-        self,
-        targets: str | Sequence[str],
-        *,
-        start: Start = "latest",
-        position: pb.Position | None = None,
-        filter: pb.SignalFilter | None = None,
-        max_age: timedelta | None = None,
-        heartbeat_interval: timedelta = timedelta(seconds=5),
-        max_batch_size: int = 0,
-        subscriber_id: str = "",
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        self._subscriber = SignalSubscriber(
-            targets,
-            start=start,
-            position=position,
-            filter=filter,
-            max_age=max_age,
-            heartbeat_interval=heartbeat_interval,
-            max_batch_size=max_batch_size,
-            subscriber_id=subscriber_id,
-            credentials=credentials,
-        )
+    def __init__(self, targets: str | Sequence[str], **options: Unpack[SubscriberOptions]) -> None:
+        self._subscriber = SignalSubscriber(targets, **options)
         self._open = True
         BACKGROUND.join()
 
