@@ -18,6 +18,7 @@ from tests.cluster import free_port
 
 START_SECONDS = 30
 STOP_SECONDS = 20
+IMPATIENT = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
 
 
 class ServerProcess:
@@ -46,10 +47,10 @@ class ServerProcess:
 
     async def becomes(self, state: HealthCheckResponse.ServingStatus.ValueType, seconds: float) -> None:
         """Waits until the health service says so."""
-        async with asyncio.timeout(seconds), grpc.aio.insecure_channel(self.target) as channel:
+        async with asyncio.timeout(seconds), grpc.aio.insecure_channel(self.target, IMPATIENT) as channel:
             while True:
                 try:
-                    async for response in HealthStub(channel).Watch(HealthCheckRequest(), wait_for_ready=True):
+                    async for response in HealthStub(channel).Watch(HealthCheckRequest()):
                         if response.status == state:
                             return
                 except grpc.aio.AioRpcError:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import asyncpg
 
 LOCK: Final = "SELECT pg_advisory_lock(4711001, 0)"
 UNLOCK: Final = "SELECT pg_advisory_unlock(4711001, 0)"
-CONNECTIONS: Final = """
-SELECT application_name, count(*) FROM pg_stat_activity
+PIDS: Final = """
+SELECT substr(application_name, 9), pid FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE 'ai\\_grpc %'
-GROUP BY application_name
 """
 WAITING: Final = """
 SELECT count(*) FROM pg_stat_activity
@@ -57,9 +57,26 @@ async def waiting_appends(admin: asyncpg.Connection, count: int) -> None:
     await until(admin, WAITING, count)
 
 
-async def connections(admin: asyncpg.Connection) -> dict[str, int]:
-    """How many connections the servers hold, by what they are for."""
-    return {name.removeprefix("ai_grpc "): count for name, count in await admin.fetch(CONNECTIONS)}
+async def connections(admin: asyncpg.Connection, purpose: str) -> set[int]:
+    """The processes that serve the servers' connections for a purpose."""
+    return {pid for name, pid in await admin.fetch(PIDS) if name == purpose}
+
+
+@asynccontextmanager
+async def most_connections(admin: asyncpg.Connection) -> AsyncIterator[Counter[str]]:
+    """The most connections that the servers held at a time, by what they are for; looks again and again."""
+    most: Counter[str] = Counter()
+
+    async def look() -> None:
+        while True:
+            most.update(Counter(name for name, _ in await admin.fetch(PIDS)) - most)
+            await asyncio.sleep(0.005)
+
+    async with AsyncExitStack() as stack:
+        looking = asyncio.create_task(look())
+        stack.push_async_callback(asyncio.wait, [looking])
+        stack.callback(looking.cancel)
+        yield most
 
 
 async def head(admin: asyncpg.Connection) -> int:

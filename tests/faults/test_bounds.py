@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ import grpc
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, connections, no_appends, waiting_appends
+from tests.faults.database import administrator, most_connections, no_appends, waiting_appends
 from tests.faults.history import check_log, the_log
 from tests.server import serving
 from tests.signals import a_signal, an_active_model, details
@@ -46,7 +46,7 @@ async def test_any_number_of_calls_hold_no_more_connections_than_are_set(databas
     async with _exchange(database, tmp_path) as (stubs, model_id, admin):
         known = [a_signal(model_id) for _ in range(MOST_WAITING)]
         await _publish(stubs[0], known)
-        async with _most_connections(admin) as most:
+        async with most_connections(admin) as most:
             outcomes = await asyncio.gather(
                 *(_outcome(_any_call(random.choice(stubs), model_id, known)) for _ in range(CALLS)),
                 *(_outcome(_read(random.choice(stubs), len(known))) for _ in range(20)),
@@ -107,23 +107,6 @@ async def _exchange(
         asyncio.timeout(60),
     ):
         yield stubs, await an_active_model(channel), admin
-
-
-@asynccontextmanager
-async def _most_connections(admin: asyncpg.Connection) -> AsyncIterator[Counter[str]]:
-    """The most connections that were seen at a time, by what they are for."""
-    most: Counter[str] = Counter()
-
-    async def look() -> None:
-        while True:
-            most.update(Counter(await connections(admin)) - most)
-            await asyncio.sleep(0.005)
-
-    async with AsyncExitStack() as stack:
-        looking = asyncio.create_task(look())
-        stack.push_async_callback(asyncio.wait, [looking])
-        stack.callback(looking.cancel)
-        yield most
 
 
 def _start(call: Awaitable[Any]) -> asyncio.Task[str]:

@@ -18,7 +18,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.cluster import Cluster
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, head
+from tests.faults.database import administrator, connections, head
 from tests.faults.history import Ack, Entry, check_acks, check_delivery, check_log, entry_of, the_log
 from tests.load import publish_steadily
 from tests.server import ServerProcess, serving
@@ -30,16 +30,13 @@ if TYPE_CHECKING:
 # Two streams read from the database whatever is not the very last event.
 SETTINGS: Final = {"AI_GRPC_RING_EVENTS": "1", "AI_GRPC_SWEEP_INTERVAL": "0.1", "AI_GRPC_LOG_LEVEL": "WARNING"}
 PURPOSES: Final = ("append", "tail", "notify", "sweep", "calls", "replay")
-PID: Final = """
-SELECT max(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ai_grpc ' || $1
-"""
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_streams_outlive_a_restart_of_the_database(
     mode: Literal["fast", "immediate"], cluster: Cluster, tmp_path: Path
 ) -> None:
-    async with _followed_server(cluster.url(), tmp_path) as (server, stub, model_id):
+    async with _followed_server(cluster.url(), tmp_path) as (server, stub, model_id), asyncio.timeout(60):
         async with grpc.aio.insecure_channel(server.target) as channel:
             states = aiter(HealthStub(channel).Watch(HealthCheckRequest(service="ai_grpc.v1.SignalService")))
             assert (await anext(states)).status == HealthCheckResponse.SERVING
@@ -63,7 +60,7 @@ async def test_streams_outlive_a_restart_of_the_database(
         assert [(await anext(events)).sequence for _ in range(last)] == list(range(1, last + 1))
 
 
-async def test_any_connection_to_the_database_may_be_terminated(database: str, tmp_path: Path) -> None:
+async def test_all_connections_to_the_database_may_be_terminated(database: str, tmp_path: Path) -> None:
     async with (
         _followed_server(database, tmp_path) as (_, stub, model_id),
         administrator(database) as admin,
@@ -72,9 +69,9 @@ async def test_any_connection_to_the_database_may_be_terminated(database: str, t
     ):
         calling = [callers.create_task(_call_without_end(stub, model_id)) for _ in range(8)]
         for purpose in PURPOSES * 4:
-            terminated = await _connection(admin, purpose, 0)
-            assert await admin.fetchval("SELECT pg_terminate_backend($1)", terminated)
-            await _connection(admin, purpose, terminated)
+            terminated = await _connections(admin, purpose, set())
+            await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::INTEGER[]) AS pid", terminated)
+            await _connections(admin, purpose, terminated)
         for caller in calling:
             caller.cancel()
 
@@ -123,13 +120,12 @@ async def _is_unavailable(call: Awaitable[Any]) -> None:
     assert reason(caught.value) == "DATABASE_UNAVAILABLE"
 
 
-async def _connection(admin: asyncpg.Connection, purpose: str, other_than: int) -> int:
-    """The process of the connection for a purpose, once there is another one."""
+async def _connections(admin: asyncpg.Connection, purpose: str, others: set[int]) -> set[int]:
+    """The processes of the connections for a purpose, once there are others than these."""
     async with asyncio.timeout(10):
         while True:
-            pid = await admin.fetchval(PID, purpose)
-            if pid not in (None, other_than):
-                return int(pid)
+            if found := await connections(admin, purpose) - others:
+                return found
             await asyncio.sleep(0.02)
 
 

@@ -25,6 +25,7 @@ async def test_deadline_that_passes_while_waiting_writes_nothing(database: str, 
         stubs_of([server]) as (stub,),
         grpc.aio.insecure_channel(server.target) as channel,
         administrator(database) as admin,
+        asyncio.timeout(60),
     ):
         model_id = await an_active_model(channel)
         in_flight, *others = [a_signal(model_id) for _ in range(41)]
@@ -54,6 +55,7 @@ async def test_server_bounds_a_call_that_has_no_deadline(database: str, tmp_path
         stubs_of([server]) as (stub,),
         grpc.aio.insecure_channel(server.target) as channel,
         administrator(database) as admin,
+        asyncio.timeout(60),
     ):
         model_id = await an_active_model(channel)
         in_flight, waiting, last = [a_signal(model_id) for _ in range(3)]

@@ -16,13 +16,12 @@ from ai_grpc.client import SignalPublisher
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.cluster import Cluster
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, no_appends, until, waiting_appends
+from tests.faults.database import administrator, connections, no_appends, until, waiting_appends
 from tests.faults.history import the_log
 from tests.server import serving
 from tests.signals import a_signal, an_active_model
 
 SETTINGS: Final = {"AI_GRPC_STATEMENT_TIMEOUT": "1", "AI_GRPC_LOG_LEVEL": "WARNING"}
-PIDS: Final = "SELECT array_agg(pid) FROM pg_stat_activity WHERE application_name = 'ai_grpc ' || $1"
 APPENDING: Final = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ai_grpc append'"
 
 
@@ -34,13 +33,14 @@ async def test_append_that_froze_with_the_lock_is_given_up_and_its_signal_is_the
         grpc.aio.insecure_channel(server.target) as channel,
         administrator(cluster.url()) as admin,
         SignalPublisher(server.target) as publisher,
+        asyncio.timeout(60),
     ):
         signal = a_signal(await an_active_model(channel))
         with ExitStack() as frozen:
             async with no_appends(admin):
                 answer = await publisher.submit(signal)
                 await waiting_appends(admin, 1)
-                (pid,) = await admin.fetchval(PIDS, "append")
+                (pid,) = await connections(admin, "append")
                 frozen.enter_context(_frozen(pid))
             # The lock is the frozen one's now. The server leaves it, and tries again on another connection.
             await until(admin, APPENDING, 2)
@@ -55,9 +55,9 @@ async def test_replica_whose_tail_froze_follows_on_another_connection(cluster: C
         grpc.aio.insecure_channel(first.target) as channel,
     ):
         model_id = await an_active_model(channel)
-        others = await admin.fetchval(PIDS, "tail")
+        others = await connections(admin, "tail")
         async with serving(cluster.url(), tmp_path / "1.log", SETTINGS) as second:
-            (pid,) = set(await admin.fetchval(PIDS, "tail")).difference(others)
+            (pid,) = await connections(admin, "tail") - others
             async with stubs_of([first, second]) as (publishing, following), asyncio.timeout(15):
                 latest = pb.SubscribeSignalsRequest(latest=pb.SubscribeSignalsRequest.Latest())
                 messages = aiter(following.SubscribeSignals(latest))

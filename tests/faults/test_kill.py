@@ -12,9 +12,9 @@ import grpc
 
 from ai_grpc.client import SignalPublisher
 from ai_grpc.v1 import signals_pb2 as pb
-from tests.faults.database import administrator, head, no_appends, waiting_appends
-from tests.faults.history import Ack, Entry, check_acks, check_delivery, check_log, check_real_time, the_log
-from tests.load import SCALE, SYMBOLS, follow_steadily, publish_steadily
+from tests.faults.database import administrator, no_appends, waiting_appends
+from tests.faults.history import the_log
+from tests.load import SCALE, SYMBOLS, load_on
 from tests.server import ServerProcess, serving
 from tests.signals import a_signal, an_active_model
 
@@ -28,38 +28,16 @@ FILTERS: Final = (
 
 
 async def test_killed_servers_lose_and_double_nothing(database: str, tmp_path: Path) -> None:
-    acks: list[Ack] = []
-    entries: list[list[Entry]] = [[] for _ in FILTERS]
-    end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    stop = asyncio.Event()
     async with (
         serving(database, tmp_path / "0.log", SETTINGS) as first,
         serving(database, tmp_path / "1.log", SETTINGS) as second,
         serving(database, tmp_path / "2.log", SETTINGS) as third,
-        administrator(database) as admin,
         asyncio.timeout(120 * max(SCALE, 1)),
-        asyncio.TaskGroup() as following,
     ):
         servers = [first, second, third]
-        targets = [server.target for server in servers]
-        async with grpc.aio.insecure_channel(first.target) as channel:
-            model_ids = [await an_active_model(channel) for _ in range(2)]
-        for wanted, own in zip(FILTERS, entries, strict=True):
-            following.create_task(follow_steadily(_shuffled(targets), wanted, end, own))
-        async with asyncio.TaskGroup() as publishing:
-            for _ in range(4):
-                publishing.create_task(publish_steadily(_shuffled(targets), model_ids, 250, stop, acks))
+        async with load_on(database, [server.target for server in servers], FILTERS, publishers=4, per_second=250):
             for _ in range(ROUNDS):
                 await _kill_some(servers)
-            stop.set()
-        end.set_result(await head(admin))
-    log = await the_log(database)
-    check_log(log)
-    check_acks(acks, log)
-    check_real_time(acks)
-    assert len(log) == len(acks)
-    for wanted, own in zip(FILTERS, entries, strict=True):
-        check_delivery(own, log, wanted)
 
 
 async def test_signal_that_was_committed_after_its_server_had_died_is_there_once(database: str, tmp_path: Path) -> None:
@@ -67,6 +45,7 @@ async def test_signal_that_was_committed_after_its_server_had_died_is_there_once
         serving(database, tmp_path / "0.log") as first,
         serving(database, tmp_path / "1.log") as second,
         administrator(database) as admin,
+        asyncio.timeout(60),
     ):
         async with grpc.aio.insecure_channel(first.target) as channel:
             signal = a_signal(await an_active_model(channel))
@@ -92,7 +71,3 @@ async def _kill_some(servers: Sequence[ServerProcess]) -> None:
     async with asyncio.TaskGroup() as killing:
         for server in random.sample(servers, random.choice((1, 1, 1, 2, 2, 3))):
             killing.create_task(kill_and_start(server))
-
-
-def _shuffled(targets: Sequence[str]) -> list[str]:
-    return random.sample(targets, len(targets))

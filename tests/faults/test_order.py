@@ -27,7 +27,7 @@ SIGNALS: Final = int(50_000 * SCALE)
 PUBLISHERS: Final = 8
 ENDED: Final = int(300 * SCALE)
 # A ring that wraps many times, so that followers leave it and come back.
-SETTINGS: Final = {"AI_GRPC_RING_EVENTS": "2000", "AI_GRPC_SWEEP_INTERVAL": "0.2", "AI_GRPC_LOG_LEVEL": "WARNING"}
+SETTINGS: Final = {"AI_GRPC_RING_EVENTS": "500", "AI_GRPC_SWEEP_INTERVAL": "0.2", "AI_GRPC_LOG_LEVEL": "WARNING"}
 DUE: Final = "SELECT count(*) FROM ai_trading.ai_signals WHERE status = 'ACTIVE' AND expires_at IS NOT NULL"
 
 

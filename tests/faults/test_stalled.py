@@ -66,6 +66,7 @@ async def test_stalled_subscriber_harms_nobody_and_misses_nothing(database: str,
         serving(database, tmp_path / "log", SETTINGS) as server,
         grpc.aio.insecure_channel(server.target) as channel,
         grpc.aio.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as own_channel,
+        asyncio.timeout(2 * STALLED_SECONDS + 60),
     ):
         stub: SignalServiceAsyncStub = SignalServiceStub(channel)
         model_id = await an_active_model(channel)
@@ -79,8 +80,7 @@ async def test_stalled_subscriber_harms_nobody_and_misses_nothing(database: str,
         async with _rss_growth(server) as growth:
             await _publish_and_read(stub, model_id, STALLED_SIGNALS, STALLED_SECONDS, sent, healthy)
         after = max(subscriber.p99() for subscriber in healthy)
-        async with asyncio.timeout(60 * max(SCALE, 1)):
-            await stalled.read(len(sent))
+        await stalled.read(len(sent))
     log = await the_log(database)
     check_log(log)
     for subscriber in (stalled, *healthy):
@@ -101,7 +101,7 @@ async def _publish_and_read(
 ) -> None:
     """Publishes evenly over the seconds, while the subscribers read all of it."""
     start, due = time.monotonic(), len(sent) + count
-    async with asyncio.timeout(seconds * 2 + 20), asyncio.TaskGroup() as reading:
+    async with asyncio.TaskGroup() as reading:
         for subscriber in subscribers:
             reading.create_task(subscriber.read(due))
         for number in range(count // REQUEST):
