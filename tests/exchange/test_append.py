@@ -253,3 +253,19 @@ async def test_a_stopping_server_answers_what_it_took_and_takes_no_more(database
 async def stream(channel: grpc.aio.Channel, *messages: list[pb.Signal]) -> list[pb.PublishSignalStreamResponse]:
     requests = (pb.PublishSignalStreamRequest(signals=signals) for signals in messages)
     return [answer async for answer in SignalServiceStub(channel).PublishSignalStream(requests)]
+
+
+async def test_nothing_overtakes_a_message_that_must_be_repeated(database: str) -> None:
+    async with an_exchange(database, lock_timeout=0.5) as channel:
+        model = await an_active_model(channel)
+        stream = SignalServiceStub(channel).PublishSignalStream()
+        async with appends_held(database) as holder:
+            await stream.write(pb.PublishSignalStreamRequest(signals=[a_signal(model)]))
+            await holder.waiter()
+            for _ in range(3):
+                await stream.write(pb.PublishSignalStreamRequest(signals=[a_signal(model)]))
+            error = await refusal(stream.read())
+            assert (error.code(), details(error).reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+        # Whatever the stream had sent would come before this.
+        assert (await publish(channel, a_signal(model))).results[0].sequence == 1
+    assert await written(database) == (1, 1)

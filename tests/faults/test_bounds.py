@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 import grpc
 
-from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.faults.bare import stubs_of
 from tests.faults.database import administrator, most_connections, no_appends, waiting_appends
 from tests.faults.history import check_log, the_log
 from tests.server import serving
-from tests.signals import a_signal, an_active_model, details
+from tests.signals import a_signal, an_active_model, details, refusal
 
 if TYPE_CHECKING:
     from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
@@ -83,11 +82,11 @@ async def test_signals_over_the_bound_are_refused_and_the_others_wait(database: 
             done, (waiting,) = await asyncio.wait(large, return_when=asyncio.FIRST_COMPLETED)
             assert done.pop().result() == f"OVERLOADED {MOST_WAITING} signals"
             await stream.write(message)
-            response = await stream.read()
-            assert isinstance(response, pb.PublishSignalStreamResponse)
-            assert response.error.reason == errors_pb2.ERROR_REASON_OVERLOADED
-            assert response.error.retry_delay.nanos
+            error = await refusal(stream.read())
+            assert (error.code(), details(error).reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+            assert details(error).retry_delay
         assert {await in_flight, await waiting} == {"OK"}
+        stream = stubs[1].PublishSignalStream()
         await stream.write(message)
         response = await stream.read()
         assert isinstance(response, pb.PublishSignalStreamResponse)
@@ -120,8 +119,8 @@ async def _outcome(call: Awaitable[Any]) -> str:
     except grpc.aio.AioRpcError as error:
         if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
             raise
-        refusal = details(error)
-        return f"{refusal.reason} {refusal.metadata['limit']}" if refusal.retry_delay else "no RetryInfo"
+        found = details(error)
+        return f"{found.reason} {found.metadata['limit']}" if found.retry_delay else "no RetryInfo"
     return "OK"
 
 

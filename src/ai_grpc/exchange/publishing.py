@@ -8,7 +8,7 @@ from typing import Final
 
 from google.rpc.code_pb2 import Code
 
-from ai_grpc.errors import Error, draining
+from ai_grpc.errors import Error, InvalidArgument, Unavailable, draining
 from ai_grpc.exchange.checks import publication
 from ai_grpc.exchange.events import duration_of
 from ai_grpc.exchange.feed import Feed
@@ -54,9 +54,12 @@ async def _submit_all(
     try:
         async for request in requests:
             try:
-                await answers.put(writer.submit(publication(request.signals)))
-            except Error as error:
+                checked = publication(request.signals)
+            except InvalidArgument as error:
                 await answers.put(error)
+            else:
+                # A full queue or a draining server ends the stream: no later message may overtake this one.
+                await answers.put(writer.submit(checked))
     finally:
         await answers.put(None)
 
@@ -66,6 +69,8 @@ async def _response(answer: Ack | Error, epoch: str) -> Response:
         if isinstance(answer, Error):
             raise answer
         return Response(results=results(await answer), epoch=epoch)
+    except Unavailable:
+        raise
     except Error as error:
         return Response(error=_message(error))
 

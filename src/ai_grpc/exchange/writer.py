@@ -133,7 +133,8 @@ class SignalWriter:
                     await self._append([one])
         except (asyncio.CancelledError, *UNAVAILABLE) as error:
             self._line.drop()
-            self._refuse(batch, database_unavailable())
+            # With all that waits: what comes after must not be written before what will be repeated.
+            self._refuse([*batch, *self._queue], database_unavailable())
             if isinstance(error, asyncio.CancelledError):
                 raise
         except asyncpg.PostgresError as error:

@@ -156,7 +156,7 @@ class Error(_message.Message):
     FIELD_VIOLATIONS_FIELD_NUMBER: _builtins.int
     RETRY_DELAY_FIELD_NUMBER: _builtins.int
     code: _builtins.int
-    """The number of a canonical gRPC status code: 3 is INVALID_ARGUMENT, 14 is UNAVAILABLE."""
+    """The number of a canonical gRPC status code: 3 is INVALID_ARGUMENT, 5 is NOT_FOUND."""
     message: _builtins.str
     """For people; programs look at the reason."""
     reason: Global___ErrorReason.ValueType

@@ -416,7 +416,7 @@ class PublishSignalStreamResponse(_message.Message):
 
     @_builtins.property
     def error(self) -> _errors_pb2.Error:
-        """Set if the message was refused, or if its fate is unknown: then the code is 14, UNAVAILABLE, and it may be repeated."""
+        """Set if the message was refused for what it says: nothing of it was written."""
 
     def __init__(
         self,

@@ -93,8 +93,12 @@ class SignalServiceServicer:
         """PublishSignalStream is the fast lane: the same as many PublishSignals calls, without waiting for each.
 
         Every request message is atomic, is written in the order of the stream, and is answered by exactly one response
-        message, in that order. A message that is refused does not end the stream. At most 64 messages wait for their
-        answer; the server reads no further before one is sent.
+        message, in that order. A message that is refused for what it says does not end the stream. At most 64 messages wait
+        for their answer; the server reads no further before one is sent.
+
+        The stream ends with UNAVAILABLE (DATABASE_UNAVAILABLE, DRAINING) or RESOURCE_EXHAUSTED (OVERLOADED) when the server
+        cannot go on: then repeat the messages that were not answered, in their order. No later one was written before an
+        earlier one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,8 +48,12 @@ class SignalServiceStub:
     """PublishSignalStream is the fast lane: the same as many PublishSignals calls, without waiting for each.
 
     Every request message is atomic, is written in the order of the stream, and is answered by exactly one response
-    message, in that order. A message that is refused does not end the stream. At most 64 messages wait for their
-    answer; the server reads no further before one is sent.
+    message, in that order. A message that is refused for what it says does not end the stream. At most 64 messages wait
+    for their answer; the server reads no further before one is sent.
+
+    The stream ends with UNAVAILABLE (DATABASE_UNAVAILABLE, DRAINING) or RESOURCE_EXHAUSTED (OVERLOADED) when the server
+    cannot go on: then repeat the messages that were not answered, in their order. No later one was written before an
+    earlier one.
     """
     SubscribeSignals: _grpc.UnaryStreamMultiCallable[_signals_pb2.SubscribeSignalsRequest, _signals_pb2.SubscribeSignalsResponse]
     """SubscribeSignals streams the events of the log after a start, first the past ones, then the new ones.
@@ -89,8 +93,12 @@ class SignalServiceAsyncStub(SignalServiceStub):
     """PublishSignalStream is the fast lane: the same as many PublishSignals calls, without waiting for each.
 
     Every request message is atomic, is written in the order of the stream, and is answered by exactly one response
-    message, in that order. A message that is refused does not end the stream. At most 64 messages wait for their
-    answer; the server reads no further before one is sent.
+    message, in that order. A message that is refused for what it says does not end the stream. At most 64 messages wait
+    for their answer; the server reads no further before one is sent.
+
+    The stream ends with UNAVAILABLE (DATABASE_UNAVAILABLE, DRAINING) or RESOURCE_EXHAUSTED (OVERLOADED) when the server
+    cannot go on: then repeat the messages that were not answered, in their order. No later one was written before an
+    earlier one.
     """
     SubscribeSignals: _aio.UnaryStreamMultiCallable[_signals_pb2.SubscribeSignalsRequest, _signals_pb2.SubscribeSignalsResponse]  # type: ignore[assignment]
     """SubscribeSignals streams the events of the log after a start, first the past ones, then the new ones.
@@ -139,8 +147,12 @@ class SignalServiceServicer(metaclass=_abc_1.ABCMeta):
         """PublishSignalStream is the fast lane: the same as many PublishSignals calls, without waiting for each.
 
         Every request message is atomic, is written in the order of the stream, and is answered by exactly one response
-        message, in that order. A message that is refused does not end the stream. At most 64 messages wait for their
-        answer; the server reads no further before one is sent.
+        message, in that order. A message that is refused for what it says does not end the stream. At most 64 messages wait
+        for their answer; the server reads no further before one is sent.
+
+        The stream ends with UNAVAILABLE (DATABASE_UNAVAILABLE, DRAINING) or RESOURCE_EXHAUSTED (OVERLOADED) when the server
+        cannot go on: then repeat the messages that were not answered, in their order. No later one was written before an
+        earlier one.
         """
 
     @_abc_1.abstractmethod
