@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import Any, Final
@@ -78,8 +79,17 @@ async def test_a_stream_is_logged_when_it_ends(database: str, caplog: pytest.Log
         await until(stream, "caught_up")
         assert "SubscribeSignals" not in caplog.text
         stream.cancel()
-    # The server has drained: whatever it does, it has done.
+        # Before the drain, which would end the stream as well.
+        await said(caplog, "SubscribeSignals")
     assert "/ai_grpc.v1.SignalService/SubscribeSignals CANCELLED" in caplog.text
+
+
+async def said(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    """Returns when the log holds it; the exchange bounds the wait."""
+    while True:
+        if text in caplog.text:
+            return
+        await asyncio.sleep(0.01)
 
 
 async def test_a_fault_of_the_server_stays_in_its_log(database: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -70,7 +70,7 @@ async def running(settings: Settings, dsn: str) -> AsyncIterator[int]:
         port = _bind(service.server, settings)
         try:
             async with asyncio.TaskGroup() as tasks:
-                loops = [tasks.create_task(loop.run(), name=type(loop).__name__) for loop in service.loops]
+                loops = [tasks.create_task(_watched(loop), name=type(loop).__name__) for loop in service.loops]
                 await service.server.start()
                 try:
                     yield port
@@ -88,6 +88,15 @@ class Loop(Protocol):
 
     async def run(self) -> None:
         """Works until it is cancelled or done."""
+
+
+async def _watched(loop: Loop) -> None:
+    try:
+        await loop.run()
+    except Exception:
+        # Now: what stops the process is raised only after the drain.
+        logger.critical("%s broke; the process stops", type(loop).__name__, exc_info=True)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

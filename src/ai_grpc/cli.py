@@ -68,7 +68,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="ai-grpc: %(message)s")
     try:
         app()
-    except Exception as error:
+    except Exception as error:  # what has no explanation is a fault, and is raised again
         explanation = _explanation(error)
         if explanation is None:
             raise

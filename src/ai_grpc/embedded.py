@@ -89,6 +89,7 @@ def _alone(folder: Path) -> Iterator[None]:
         while not _lock(lock):
             if time.monotonic() > deadline:
                 raise ConfigurationError(f"another process starts or stops PostgreSQL in {folder} without an end")
+            # Blocks: nothing else runs in a process before its database does, or after.
             time.sleep(0.05)
         yield
 

@@ -101,7 +101,7 @@ class GuardedServer:
                         return await inner(_parsed(request), context)
                 except grpc.aio.AbortError:
                     raise
-                except Exception as error:
+                except Exception as error:  # the table has an answer to each; only cancellation passes
                     await access.abort(_too_long(self._timeout) if bound.expired() else error, request)
                 finally:
                     self._calls -= 1
@@ -112,12 +112,13 @@ class GuardedServer:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             with Access(self._access_log, method, context) as access:
                 try:
+                    # Every handler of a stream here is an asynchronous generator, which the stubs cannot say.
                     async with aclosing(inner(_parsed(request), context)) as responses:  # type: ignore[type-var]
                         async for response in responses:
                             yield response
                 except grpc.aio.AbortError:
                     raise
-                except Exception as error:
+                except Exception as error:  # as above
                     await access.abort(error, request)
 
         return call
