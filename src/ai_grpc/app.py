@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -50,23 +50,29 @@ MAX_PENDING: Final = 20_000
 logger = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. Raises ConfigurationError when it cannot start."""
+async def serve(
+    settings: Settings, *, worker: int | None = None, on_serving: Callable[[], None] = lambda: None
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. Raises ConfigurationError when it cannot start.
+
+    Of several processes on one port, each has a number as a worker.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with database(settings) as dsn, running(settings, dsn) as port:
-        logger.info("serving on %s:%d, process %d", settings.host, port, os.getpid())
+    async with database(settings) as dsn, running(settings, dsn, worker) as port:
+        logger.info("serving on %s:%d as %s", settings.host, port, _server_id(worker))
+        on_serving()
         await stop.wait()
         logger.info("draining")
 
 
 @asynccontextmanager
-async def running(settings: Settings, dsn: str) -> AsyncIterator[int]:
+async def running(settings: Settings, dsn: str, worker: int | None = None) -> AsyncIterator[int]:
     """The whole service on a database that has its schema; yields its port."""
     async with AsyncExitStack() as stack:
         await _check_schema(dsn)
-        service = await _build(settings, dsn, stack)
+        service = await _build(settings, dsn, worker, stack)
         port = _bind(service.server, settings)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -117,7 +123,7 @@ class Service:
         await self.server.stop(grace)
 
 
-async def _build(settings: Settings, dsn: str, stack: AsyncExitStack) -> Service:
+async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncExitStack) -> Service:
     async def pool(url: str, purpose: str, size: int, *, keyed: bool = False) -> asyncpg.Pool:
         opened = await db.create_pool(url, settings, purpose, size, keyed=keyed)
         stack.push_async_callback(db.close_pool, opened)
@@ -134,7 +140,8 @@ async def _build(settings: Settings, dsn: str, stack: AsyncExitStack) -> Service
     feed = Feed(
         log, ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, lifetime=settings.stream_lifetime
     )
-    health = Health(SERVICES)
+    server_id = _server_id(worker)
+    health = Health(SERVICES, server_id)
     tail = Tail(db.Line(tail_dsn, settings, "tail"), feed, health.on_database, poll_interval=settings.poll_interval)
     await tail.begin()
     notifier = Notifier(db.Line(dsn, settings, "notify"))
@@ -155,11 +162,10 @@ async def _build(settings: Settings, dsn: str, stack: AsyncExitStack) -> Service
         queue_bytes=settings.append_queue_bytes,
     )
     sweeper = Sweeper(db.Line(dsn, settings, "sweep"), on_change, interval=settings.sweep_interval)
-    server_id = f"{socket.gethostname()}-{os.getpid()}"
     subscriptions = Subscriptions(feed, log, limit=settings.max_subscriptions, server_id=server_id)
 
     server = grpc.aio.server(options=_options(settings))
-    access_log = AccessLog()
+    access_log = AccessLog(worker)
     stack.callback(access_log.flush)
     guarded: Any = GuardedServer(
         server, access_log, max_calls=settings.max_concurrent_calls, timeout=settings.call_timeout
@@ -171,6 +177,12 @@ async def _build(settings: Settings, dsn: str, stack: AsyncExitStack) -> Service
     return Service(server, health, feed, writer, [writer, tail, notifier, sweeper])
 
 
+def _server_id(worker: int | None) -> str:
+    """Names this process, in the log and to clients."""
+    place = f"{socket.gethostname()}-{os.getpid()}"
+    return place if worker is None else f"{place}-worker-{worker}"
+
+
 def _options(settings: Settings) -> list[tuple[str, Any]]:
     lifetime = int(settings.stream_lifetime * 1000)
     return [
@@ -179,8 +191,8 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         # Above the first of these, 1000 by default, gRPC cancels calls before anybody can refuse them and say why.
         ("grpc.server.max_pending_requests", MAX_PENDING),
         ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
-        # Two servers on one port would split the calls between them unseen.
-        ("grpc.so_reuseport", 0),
+        # Two servers on one port would split the calls between them unseen; workers are meant to.
+        ("grpc.so_reuseport", int(settings.workers > 1)),
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         # The keepalive timeout alone does not bound the detection of a dead peer: the ping has its own, of a minute.

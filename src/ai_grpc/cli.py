@@ -38,21 +38,26 @@ app = typer.Typer(
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on. [default: [::], all of them]")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port. [default: 50051]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port.", show_default="50051")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many processes serve on the port.", show_default="1")
+    ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Serves the exchange until SIGTERM or Ctrl-C."""
     import uvloop
 
-    from ai_grpc.app import serve as serve_until_stopped
-
-    settings = read_settings(host=host, port=port, database_url=database_url)
+    settings = read_settings(host=host, port=port, workers=workers, database_url=database_url)
     level = logging.getLevelNamesMapping().get(settings.log_level.upper())
     if level is None:
         raise ConfigurationError(
             f"AI_GRPC_LOG_LEVEL is {settings.log_level!r}: set it to DEBUG, INFO, WARNING or ERROR"
         )
     logs.configure(level)
+    if settings.workers > 1:
+        from ai_grpc.workers import supervise as serve_until_stopped
+    else:
+        from ai_grpc.app import serve as serve_until_stopped
     uvloop.run(serve_until_stopped(settings))
 
 
@@ -69,16 +74,19 @@ def main() -> None:
     try:
         app()
     except Exception as error:  # what has no explanation is a fault, and is raised again
-        explanation = _explanation(error)
-        if explanation is None:
+        reason = explanation(error)
+        if reason is None:
             raise
-        print(f"ai-grpc: {explanation}", file=sys.stderr)
+        print(f"ai-grpc: {reason}", file=sys.stderr)
         sys.exit(1)
 
 
-def _explanation(error: Exception) -> str | None:
+def explanation(error: Exception) -> str | None:
+    """What a user can put right, in one line; None if the error is a fault of the program."""
     from asyncpg import InterfaceError, PostgresError
     from pydantic import ValidationError
+
+    from ai_grpc.worker_process import WorkerFailed
 
     match error:
         case ValidationError():
@@ -88,6 +96,6 @@ def _explanation(error: Exception) -> str | None:
             return f"{variable} in the environment or in .env: {first['msg']}"
         case PostgresError() | InterfaceError():
             return f"the database: {str(error).partition(chr(10))[0]}; `ai-grpc db verify` says what it lacks"
-        case ConfigurationError() | Error() | OSError():
+        case ConfigurationError() | WorkerFailed() | Error() | OSError():
             return " ".join(str(error).split()) or type(error).__name__
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1.health_pb2 import (
@@ -16,6 +16,9 @@ from grpc_health.v1.health_pb2 import (
 )
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
+# Of several processes on one port any may answer: this trailer says which one did.
+SERVER_ID: Final = "x-server-id"
+
 logger = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -24,23 +27,27 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Health(HealthServicer):  # type: ignore[misc]  # the package has no types
     """The state of the process and of each service: one and the same, for all of them need the database."""
 
-    def __init__(self, services: Sequence[str]) -> None:
+    def __init__(self, services: Sequence[str], server_id: str) -> None:
         self._services = {"", *services}
+        self._trailer = ((SERVER_ID, server_id),)
         self._up, self._draining = True, False
         self._changed = asyncio.Event()
 
     async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:
         """The state now."""
+        context.set_trailing_metadata(self._trailer)
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service[:200]!r}")
         return self._state(request.service)
 
     async def List(self, request: HealthListRequest, context: Context) -> HealthListResponse:
         """The state of all."""
+        context.set_trailing_metadata(self._trailer)
         return HealthListResponse(statuses={service: self._state(service) for service in self._services})
 
     async def Watch(self, request: HealthCheckRequest, context: Context) -> AsyncIterator[HealthCheckResponse]:
         """The state, and each change of it. Ends when the server stops, which would wait for it otherwise."""
+        context.set_trailing_metadata(self._trailer)
         last = None
         while True:
             changed, state = self._changed, self._state(request.service)

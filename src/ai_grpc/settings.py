@@ -34,6 +34,7 @@ class Settings(BaseSettings):
 
     host: str = "[::]"
     port: int = Field(50051, ge=0, le=65535)
+    workers: int = Field(1, ge=1, le=64)
 
     calls_pool_size: int = Field(8, ge=1, le=100)
     replay_pool_size: int = Field(4, ge=1, le=100)
