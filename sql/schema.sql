@@ -2,7 +2,7 @@
 
 CREATE SCHEMA ai_trading;
 
-CREATE FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[]) RETURNS TABLE(log_sequence bigint, log_time timestamp with time zone, is_duplicate boolean, refusal text)
+CREATE FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[], messages bytea[] DEFAULT NULL::bytea[]) RETURNS TABLE(log_sequence bigint, log_time timestamp with time zone, is_duplicate boolean, refusal text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -33,13 +33,15 @@ BEGIN
       epoch + g.market_data_time / 1000000 * second + g.market_data_time % 1000000 * microsecond
         AS market_data_timestamp,
       epoch + g.expire_time / 1000000 * second + g.expire_time % 1000000 * microsecond AS expires_at,
-      g.metadata::JSONB AS metadata, g.pattern_id, g.trade_plan_id
+      g.metadata::JSONB AS metadata, g.pattern_id, g.trade_plan_id, g.message
     FROM unnest(
       requests, signal_ids, model_ids, symbols, signal_types, confidences, price_targets, stop_losses, take_profits,
-      reference_prices, signal_times, market_data_times, expire_times, metadatas, pattern_ids, trade_plan_ids
+      reference_prices, signal_times, market_data_times, expire_times, metadatas, pattern_ids, trade_plan_ids,
+      messages
     ) WITH ORDINALITY AS g (
       request, signal_id, model_id, symbol, signal_type, confidence, price_target, stop_loss, take_profit,
-      reference_price, signal_time, market_data_time, expire_time, metadata, pattern_id, trade_plan_id, ordinal
+      reference_price, signal_time, market_data_time, expire_time, metadata, pattern_id, trade_plan_id, message,
+      ordinal
     )
   ), judged AS MATERIALIZED (
     SELECT
@@ -71,13 +73,13 @@ BEGIN
   ), stored AS (
     INSERT INTO ai_trading.ai_signals (
       signal_id, model_id, symbol, signal_type, confidence, price_target, stop_loss, take_profit, reference_price,
-      signal_timestamp, market_data_timestamp, expires_at, metadata, pattern_id, trade_plan_id, sequence, created_at,
-      updated_at
+      signal_timestamp, market_data_timestamp, expires_at, metadata, pattern_id, trade_plan_id, message, sequence,
+      created_at, updated_at
     )
     SELECT
       f.signal_id, f.model_id, f.symbol, f.signal_type, f.confidence, f.price_target, f.stop_loss, f.take_profit,
       f.reference_price, f.signal_timestamp, f.market_data_timestamp, f.expires_at, f.metadata, f.pattern_id,
-      f.trade_plan_id, f.sequence, now, now
+      f.trade_plan_id, f.message, f.sequence, now, now
     FROM placed AS f WHERE f.is_fresh
   ), logged AS (
     INSERT INTO ai_trading.signal_log (sequence, signal_id, kind, commit_time)
@@ -244,6 +246,7 @@ CREATE TABLE ai_trading.ai_signals (
     state_request_id uuid,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    message bytea,
     CONSTRAINT confidence_between_0_and_1 CHECK (((confidence >= (0)::numeric) AND (confidence <= (1)::numeric))),
     CONSTRAINT expires_after_signal CHECK ((expires_at > signal_timestamp)),
     CONSTRAINT prices_are_numbers CHECK (((price_target <> 'NaN'::numeric) AND (stop_loss <> 'NaN'::numeric) AND (take_profit <> 'NaN'::numeric) AND (reference_price <> 'NaN'::numeric))),
@@ -257,6 +260,8 @@ COMMENT ON COLUMN ai_trading.ai_signals.sequence IS 'Where in signal_log the sig
 COMMENT ON COLUMN ai_trading.ai_signals.end_sequence IS 'Where in signal_log the signal ended; NULL while it is ACTIVE.';
 
 COMMENT ON COLUMN ai_trading.ai_signals.state_request_id IS 'The request that ended the signal, so that a repetition finds its outcome.';
+
+COMMENT ON COLUMN ai_trading.ai_signals.message IS 'The message Signal as it was published; NULL if it was published before this column was there.';
 
 CREATE FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) RETURNS TABLE(signal_id text, model_id text, symbol text, signal_type text, confidence double precision, price_target text, stop_loss text, take_profit text, reference_price text, signal_time timestamp with time zone, market_data_time timestamp with time zone, expire_time timestamp with time zone, metadata jsonb, state text, pattern_id bigint, trade_plan_id bigint, create_time timestamp with time zone)
     LANGUAGE sql STABLE
@@ -356,8 +361,8 @@ ALTER TABLE ONLY ai_trading.ai_signals
 
 GRANT USAGE ON SCHEMA ai_trading TO ai_trading_service;
 
-REVOKE ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[]) TO ai_trading_service;
+REVOKE ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[], messages bytea[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[], messages bytea[]) TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) TO ai_trading_service;

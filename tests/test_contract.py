@@ -25,14 +25,11 @@ STUBS: Final = ROOT / "src" / "ai_grpc" / "v1"
 PROTOS: Final = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "protos" / "ai_grpc" / "v1").glob("*.proto"))
 BIN: Final = Path(sys.executable).parent
 PAGE: Final = {"page_time", "page_id"}
-EVENT: Final = {field.name for field in signals_pb2.SignalEvent.DESCRIPTOR.fields} - {"signal"}
 
 # The queries whose rows become a message by pb.Message(**row), with the columns that they have beside its fields.
 MESSAGES: Final[list[tuple[str, str, Descriptor, set[str]]]] = [
     ("signals", "get_signal", signals_pb2.Signal.DESCRIPTOR, set()),
     ("signals", "list_signals", signals_pb2.Signal.DESCRIPTOR, PAGE),
-    ("log", "read_events", signals_pb2.Signal.DESCRIPTOR, EVENT),
-    ("log", "read_active", signals_pb2.Signal.DESCRIPTOR, EVENT),
     ("models", "find_registered", models_pb2.Model.DESCRIPTOR, {"differing"}),
     ("models", "get_model", models_pb2.Model.DESCRIPTOR, set()),
     ("models", "list_models", models_pb2.Model.DESCRIPTOR, PAGE),
@@ -88,7 +85,9 @@ async def test_a_row_has_the_fields_of_its_message(service: asyncpg.Connection, 
 
 
 def test_no_query_of_a_message_is_left_out() -> None:
-    assert {query for query, sql in QUERIES.items() if "_message(" in sql} == {each[:2] for each in MESSAGES}
+    # Those of the log read signals that are encoded already.
+    queries = {query for query, sql in QUERIES.items() if "_message(" in sql and query[0] != "log"}
+    assert queries == {each[:2] for each in MESSAGES}
 
 
 async def test_a_column_holds_the_names_of_its_enum(database: str) -> None:

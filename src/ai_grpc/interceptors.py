@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -135,7 +135,7 @@ class Access:
             self._request_id = given
             context.set_trailing_metadata(((REQUEST_ID, given),))
         else:
-            self._request_id = os.urandom(8).hex()
+            self._request_id = f"{random.getrandbits(64):016x}"
         # Asked now: a stream that was cancelled in a write is closed after its call is freed, and grpc would crash.
         self._peer = context.peer()
         self._status = "OK"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ai_grpc.exchange.events import Event, EventFilter, length_delimited, varint
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
-from tests.signals import a_signal, an_active_model, an_exchange, publish
+from tests.signals import a_signal, an_active_model, an_exchange, execute, publish
 from tests.streams import events, started, subscribe
 
 MODELS: Final = [str(uuid.uuid4()) for _ in range(3)]
@@ -69,12 +69,30 @@ async def test_a_live_event_equals_the_replayed_one_and_the_signal(
         # A server that has just begun remembers nothing.
         async with an_exchange(database) as fresh:
             replayed = await events(subscribe(fresh, after=position), len(contents))
+            await execute(database, "UPDATE ai_trading.ai_signals SET message = NULL")
+            rebuilt = await events(subscribe(fresh, after=position), len(contents))
+    assert rebuilt == replayed
     assert [event.SerializeToString(deterministic=True) for event in replayed] == [
         event.SerializeToString(deterministic=True) for event in received
     ]
     assert {signal.signal_id: signal for signal in listed.signals} == {
         event.signal.signal_id: event.signal for event in received
     }
+
+
+async def test_a_replayed_event_has_the_state_and_the_plan_that_the_signal_has_now(database: str) -> None:
+    async with an_exchange(database) as channel:
+        signal = a_signal(await an_active_model(channel))
+        await publish(channel, signal)
+        await execute(database, "UPDATE ai_trading.ai_signals SET trade_plan_id = -7")
+        ended = await SignalServiceStub(channel).UpdateSignalState(
+            pb.UpdateSignalStateRequest(signal_id=signal.signal_id, state=pb.SIGNAL_STATE_EXECUTED)
+        )
+        async with an_exchange(database) as fresh:
+            published, executed = await events(subscribe(fresh, earliest=pb.SubscribeSignalsRequest.Earliest()), 2)
+    assert published.signal == executed.signal == ended.signal
+    assert (ended.signal.state, ended.signal.trade_plan_id) == (pb.SIGNAL_STATE_EXECUTED, -7)
+    assert (published.kind, executed.kind) == (pb.SignalEvent.KIND_PUBLISHED, pb.SignalEvent.KIND_EXECUTED)
 
 
 def an_event(symbol: str, model_id: str, signal_type: int, confidence: float, kind: int) -> Event:

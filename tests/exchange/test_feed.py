@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from itertools import pairwise
 from typing import Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
+from ai_grpc import db
 from ai_grpc.app import running
+from ai_grpc.exchange.feed import CaughtUp, Closing, Feed
+from ai_grpc.exchange.log import EVERYTHING, LogReader
+from ai_grpc.settings import Settings
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.signals import a_signal, an_active_model, an_exchange, chosen, details, ending, execute, publish, refusal
@@ -147,3 +152,14 @@ async def test_who_follows_a_log_that_was_restored_is_told(database: str) -> Non
         assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
         assert details(error)[:2] == ("EPOCH_MISMATCH", {"epoch": epoch})
         assert (await until(subscribe(channel), "started"))[0].position.epoch == epoch
+
+
+async def test_who_is_just_being_sent_a_message_hears_of_the_end_at_once(database: str) -> None:
+    async with await db.create_pool(database, Settings(), "replay", 1) as pool:
+        feed = Feed(LogReader(pool), ring_events=8, ring_bytes=2**20, lifetime=60)
+        feed.begin("epoch", 0, 0)
+        async with aclosing(feed.follow(0, EVERYTHING, current=False, batch_size=10, heartbeat=60)) as steps:
+            assert await anext(steps) == CaughtUp(0)
+            feed.close()
+            async with asyncio.timeout(5):
+                assert await anext(steps) == Closing(0, lifetime=False)

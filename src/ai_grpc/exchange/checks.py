@@ -33,13 +33,10 @@ TimeField = Literal["signal_time", "market_data_time", "expire_time"]
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """The signals of one request, checked: the rows of `append_signals` but for their request, and each signal as it
-    will be read, encoded but for its create_time."""
+    """The signals of one request, checked: the arguments of `append_signals` but for their request. The last of each is
+    the signal as it will be read, encoded but for its create_time."""
 
     rows: Sequence[Row]
-    signals: Sequence[pb.Signal]
-    encoded: Sequence[bytes]
-    size: int
 
 
 def publication(signals: Sequence[pb.Signal]) -> Publication:
@@ -60,8 +57,7 @@ def publication(signals: Sequence[pb.Signal]) -> Publication:
         violations += (Violation(f"signals[{index}].{field}", description) for field, description in faults)
     if violations:
         raise InvalidArgument(*violations[:MAX_VIOLATIONS])
-    encoded = [signal.SerializeToString() for signal in signals]
-    return Publication(rows, signals, encoded, sum(map(len, encoded)))
+    return Publication(rows)
 
 
 def _row(signal: pb.Signal, faults: list[tuple[str, str]]) -> Row:
@@ -102,6 +98,7 @@ def _row(signal: pb.Signal, faults: list[tuple[str, str]]) -> Row:
         _metadata(signal, faults),
         signal.pattern_id if signal.HasField("pattern_id") else None,
         signal.trade_plan_id if signal.HasField("trade_plan_id") else None,
+        signal.SerializeToString(),
     )
 
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
 from ai_grpc.db import UNAVAILABLE
 from ai_grpc.errors import FailedPrecondition, OutOfRange
 from ai_grpc.exchange.events import Event, EventFilter
-from ai_grpc.exchange.log import PAGE, LogReader, position_expired
+from ai_grpc.exchange.log import LogReader, Page, Replay, position_expired
 from ai_grpc.v1 import errors_pb2
 
 AHEAD_WAIT: Final = 1.0
@@ -72,6 +73,7 @@ class Feed:
         self._bytes = 0
         self._oldest = 1
         self._waiting: set[asyncio.Future[bool]] = set()
+        self._wakes = 0
         self._closing = False
         self.epoch = ""
         self.floor = 0
@@ -122,7 +124,7 @@ class Feed:
             raise position_expired(self.floor)
 
     async def follow(
-        self, after: int, event_filter: EventFilter, *, current: bool, batch_size: int, heartbeat: float
+        self, after: int, wanted: EventFilter, *, current: bool, batch_size: int, heartbeat: float
     ) -> AsyncGenerator[Step, None]:
         """Every matching event after a position, once, in order, for as long as it is iterated over.
 
@@ -133,46 +135,47 @@ class Feed:
         epoch, cursor, goal, caught_up = self.epoch, after, self.head, False
         snapshot = goal if current else 0
         due = loop.time() + heartbeat
-        while True:
-            self._check_epoch(epoch)
-            if self._closing or loop.time() > end:
-                yield Closing(cursor, lifetime=not self._closing)
-                return
-            if caught_up and cursor < self._oldest - 1:
-                caught_up, goal = False, self.head
-                yield FellBehind(cursor, goal)
-            events, through = await self._next(cursor, snapshot, batch_size)
-            batches = _batches(events, event_filter, through, batch_size)
-            for batch in batches:
-                yield batch
-                due = loop.time() + heartbeat
-            progress, cursor = through > cursor, through
-            if not caught_up and cursor >= goal:
-                caught_up = True
-                yield CaughtUp(cursor)
-                due = loop.time() + heartbeat
-            if loop.time() >= due:
-                yield Heartbeat(cursor)
-                due = loop.time() + heartbeat
-            if not progress:
-                await self._wait(min(due, end) if cursor >= self.head else loop.time() + RETRY_WAIT)
-            elif not batches:
-                await asyncio.sleep(0)
+        with closing(Replay(self._log, wanted)) as replay:
+            while True:
+                wakes = self._wakes
+                self._check_epoch(epoch)
+                if self._closing or loop.time() > end:
+                    yield Closing(cursor, lifetime=not self._closing)
+                    return
+                if caught_up and cursor < self._oldest - 1:
+                    caught_up, goal = False, self.head
+                    yield FellBehind(cursor, goal)
+                try:
+                    if cursor < snapshot:
+                        events, through = await self._log.active(cursor, snapshot, wanted)
+                    elif cursor < self._oldest - 1:
+                        events, through = await replay.events(cursor, self._oldest - 1)
+                    else:
+                        events, through = self._latest(cursor, batch_size, wanted)
+                except UNAVAILABLE:
+                    events, through = [], cursor
+                batches = _batches(events, through, batch_size)
+                for batch in batches:
+                    yield batch
+                    due = loop.time() + heartbeat
+                progress, cursor = through > cursor, through
+                if not caught_up and cursor >= goal:
+                    caught_up = True
+                    yield CaughtUp(cursor)
+                    due = loop.time() + heartbeat
+                if loop.time() >= due:
+                    yield Heartbeat(cursor)
+                    due = loop.time() + heartbeat
+                # What woke the others while a step was being sent has been missed here.
+                if not progress and wakes == self._wakes:
+                    await self._wait(min(due, end) if cursor >= self.head else loop.time() + RETRY_WAIT)
+                elif not batches:
+                    await asyncio.sleep(0)
 
-    async def _next(self, cursor: int, snapshot: int, batch_size: int) -> tuple[Sequence[Event], int]:
-        """The events after the cursor, and up to where they are all. The cursor itself if there is nothing, or if the
-        database does not answer."""
-        try:
-            if cursor < snapshot:
-                events = await self._log.active(cursor, snapshot)
-                return events, events[-1].sequence if len(events) == PAGE else snapshot
-            if cursor >= self._oldest - 1:
-                through = min(cursor + batch_size, self.head)
-                return [self._at(sequence) for sequence in range(cursor + 1, through + 1)], through
-            through = min(cursor + PAGE, self.head)
-            return await self._log.events(cursor, through), through
-        except UNAVAILABLE:
-            return (), cursor
+    def _latest(self, cursor: int, batch_size: int, wanted: EventFilter) -> Page:
+        through = min(cursor + batch_size, self.head)
+        events = [self._at(sequence) for sequence in range(cursor + 1, through + 1)]
+        return [event for event in events if wanted.matches(event)], through
 
     def _at(self, sequence: int) -> Event:
         event = self._ring[sequence % self._size]
@@ -189,6 +192,7 @@ class Feed:
             )
 
     def _wake(self) -> None:
+        self._wakes += 1
         for waiter in self._waiting:
             _settle(waiter, True)
         self._waiting.clear()
@@ -211,14 +215,12 @@ def _settle(waiter: asyncio.Future[bool], woken: bool) -> None:
         waiter.set_result(woken)
 
 
-def _batches(events: Sequence[Event], event_filter: EventFilter, through: int, size: int) -> list[Batch]:
-    """The matching events in batches; the last one stands for the whole range."""
+def _batches(events: Sequence[Event], through: int, size: int) -> list[Batch]:
+    """The events in batches; the last one stands for the whole range."""
     batches: list[Batch] = []
     encoded: list[bytes] = []
     last = length = 0
     for event in events:
-        if not event_filter.matches(event):
-            continue
         if len(encoded) == size or (length + len(event.encoded) > MAX_BATCH_BYTES and encoded):
             batches.append(Batch(last, encoded))
             encoded, length = [], 0

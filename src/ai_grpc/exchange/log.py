@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
 from ai_grpc.db import load_queries
 from ai_grpc.errors import OutOfRange
-from ai_grpc.exchange.events import Event, event_of
+from ai_grpc.exchange.events import Event, EventFilter, event_of
 from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import signals_pb2 as pb
 
 SQL = load_queries("log")
 
-# Encoding a page keeps the event loop from all else for as long as it takes: 256 events are about 3 ms.
-PAGE: Final = 256
+# Making a page keeps the event loop from all else for as long as it takes: 1000 events are about 3 ms.
+PAGE: Final = 1000
+# A filter that few events pass shall not keep a connection for long.
+RANGE: Final = 10_000
 ACQUIRE_TIMEOUT: Final = 5.0
+EVERYTHING: Final = EventFilter(pb.SignalFilter())
+
+# Events in order, and the sequence up to which they are all.
+Page = tuple[list[Event], int]
 
 
 class LogBroken(Exception):
@@ -29,16 +38,16 @@ class LogReader:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def events(self, after: int, through: int) -> list[Event]:
-        """All events with `after` < sequence <= `through`. Raises OutOfRange if the log no longer has them all."""
+    async def events(self, after: int, through: int, wanted: EventFilter) -> Page:
+        """The next matching events with `after` < sequence <= `through`, at most PAGE. Raises OutOfRange if the log no
+        longer has them all."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-            return await read_events(connection, after, through)
+            return await read_events(connection, after, min(through, after + RANGE), wanted)
 
-    async def active(self, after: int, through: int) -> list[Event]:
-        """At most PAGE of the signals published in that range that are ACTIVE, as their PUBLISHED events."""
+    async def active(self, after: int, through: int, wanted: EventFilter) -> Page:
+        """The next matching signals published in that range that are ACTIVE, at most PAGE, as PUBLISHED events."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-            rows = await connection.fetch(SQL["read_active"], after, through, PAGE)
-        return [event_of(row) for row in rows]
+            return _page(await connection.fetch(SQL["read_active"], after, through, *wanted.parameters, PAGE), through)
 
     async def position_at(self, time: datetime) -> int:
         """The last sequence committed at or before the time."""
@@ -46,16 +55,54 @@ class LogReader:
             return int(await connection.fetchval(SQL["position_at"], time))
 
 
-async def read_events(connection: asyncpg.Connection, after: int, through: int) -> list[Event]:
+class Replay:
+    """The log for one subscriber, page by page: while one is sent, the next is read."""
+
+    def __init__(self, log: LogReader, wanted: EventFilter) -> None:
+        self._log, self._wanted = log, wanted
+        self._ahead: tuple[int, asyncio.Task[Page]] | None = None
+
+    async def events(self, after: int, through: int) -> Page:
+        """As LogReader.events."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead[0] != after:
+            ahead = after, self._read(after, through)
+        events, end = await ahead[1]
+        if end < through:
+            self._ahead = end, self._read(end, through)
+        return events, end
+
+    def close(self) -> None:
+        """Gives up what is being read."""
+        if self._ahead is not None:
+            self._ahead[1].cancel()
+
+    def _read(self, after: int, through: int) -> asyncio.Task[Page]:
+        task = asyncio.create_task(self._log.events(after, through, self._wanted))
+        # Nobody takes the exception of a page that is not asked for any more.
+        task.add_done_callback(lambda read: read.cancelled() or read.exception())
+        return task
+
+
+async def read_events(
+    connection: asyncpg.Connection, after: int, through: int, wanted: EventFilter = EVERYTHING
+) -> Page:
     """As LogReader.events. Raises LogBroken if a sequence is missing that should be there."""
-    rows = await connection.fetch(SQL["read_events"], after, through)
-    if [row["sequence"] for row in rows] == list(range(after + 1, through + 1)):
-        return [event_of(row) for row in rows]
-    # Read after the rows: retention raises the floor in the transaction that deletes.
-    floor = await connection.fetchval(SQL["floor"])
+    events, end = _page(await connection.fetch(SQL["read_events"], after, through, *wanted.parameters, PAGE), through)
+    if len(events) == end - after:
+        return events, end
+    # After the events: retention raises the floor in the transaction that deletes.
+    floor, count = await connection.fetchrow(SQL["check_range"], after, end)
     if after < floor:
         raise position_expired(floor)
-    raise LogBroken(f"the log has a hole between {after} and {through}")
+    if count != end - after or wanted is EVERYTHING:
+        raise LogBroken(f"the log has a hole between {after} and {end}")
+    return events, end
+
+
+def _page(rows: Sequence[Any], through: int) -> Page:
+    events = [event_of(row) for row in rows]
+    return events, events[-1].sequence if len(events) == PAGE else through
 
 
 def position_expired(floor: int) -> OutOfRange:

@@ -8,11 +8,11 @@ from typing import Final
 
 from google.rpc.code_pb2 import Code
 
-from ai_grpc.errors import Error, InvalidArgument, Unavailable, draining
-from ai_grpc.exchange.checks import publication
+from ai_grpc.errors import Error, Unavailable, draining
 from ai_grpc.exchange.events import duration_of
 from ai_grpc.exchange.feed import Feed
-from ai_grpc.exchange.writer import Ack, Placed, SignalWriter
+from ai_grpc.exchange.submission import Ack, Placed
+from ai_grpc.exchange.writer import SignalWriter
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 
@@ -26,13 +26,13 @@ async def publish_stream(
 ) -> AsyncIterator[Response]:
     """One response for each request, in order, with at most WINDOW requests unanswered."""
     # None marks the end of the requests.
-    answers: asyncio.Queue[Ack | Error | None] = asyncio.Queue(WINDOW)
+    answers: asyncio.Queue[Ack | None] = asyncio.Queue(WINDOW)
     reader = asyncio.create_task(_submit_all(requests, writer, answers))
     # A draining server reads no more, answers what it has read, and says goodbye.
     writer.closing.add_done_callback(stop := lambda _: reader.cancel())
     try:
-        while (answer := await answers.get()) is not None:
-            yield await _response(answer, feed.epoch)
+        while (ack := await answers.get()) is not None:
+            yield await _response(ack, feed.epoch)
         await asyncio.wait([reader])
         if reader.cancelled():
             raise draining()
@@ -41,7 +41,7 @@ async def publish_stream(
         writer.closing.remove_done_callback(stop)
         reader.cancel()
         while not answers.empty():
-            if isinstance(ack := answers.get_nowait(), asyncio.Future):
+            if (ack := answers.get_nowait()) is not None:
                 ack.cancel()
         await asyncio.gather(reader, return_exceptions=True)
 
@@ -49,26 +49,19 @@ async def publish_stream(
 async def _submit_all(
     requests: AsyncIterator[pb.PublishSignalStreamRequest],
     writer: SignalWriter,
-    answers: asyncio.Queue[Ack | Error | None],
+    answers: asyncio.Queue[Ack | None],
 ) -> None:
     try:
         async for request in requests:
-            try:
-                checked = publication(request.signals)
-            except InvalidArgument as error:
-                await answers.put(error)
-            else:
-                # A full queue or a draining server ends the stream: no later message may overtake this one.
-                await answers.put(writer.submit(checked))
+            # A full queue or a draining server ends the stream: no later message may overtake this one.
+            await answers.put(writer.submit(request.signals))
     finally:
         await answers.put(None)
 
 
-async def _response(answer: Ack | Error, epoch: str) -> Response:
+async def _response(ack: Ack, epoch: str) -> Response:
     try:
-        if isinstance(answer, Error):
-            raise answer
-        return Response(results=results(await answer), epoch=epoch)
+        return Response(results=results(await ack), epoch=epoch)
     except Unavailable:
         raise
     except Error as error:

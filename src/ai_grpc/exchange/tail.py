@@ -14,7 +14,7 @@ from ai_grpc.db import UNAVAILABLE, Line, load_queries
 from ai_grpc.errors import OutOfRange
 from ai_grpc.exchange.events import Event
 from ai_grpc.exchange.feed import Feed
-from ai_grpc.exchange.log import PAGE, LogBroken, read_events
+from ai_grpc.exchange.log import LogBroken, read_events
 
 SQL = load_queries("log")
 CHANNEL: Final = "ai_trading_signals"
@@ -92,7 +92,7 @@ class Tail:
         feed.floor = floor
         while feed.head < head:
             try:
-                events = await read_events(connection, feed.head, min(feed.head + PAGE, head))
+                events, _ = await read_events(connection, feed.head, head)
             except OutOfRange:
                 # Retention overtook this replica: the next round begins at the floor.
                 return

@@ -4,27 +4,43 @@ FROM log_meta AS m, signal_log_head() AS h
 
 -- name: append
 SELECT log_sequence, log_time, is_duplicate, refusal
-FROM append_signals($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+FROM append_signals($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 
 -- name: read_events
-SELECT l.sequence, 'KIND_' || l.kind AS kind, l.commit_time, m.*
+SELECT l.sequence, l.kind, l.commit_time, nullif(s.created_at, l.commit_time), s.status, s.trade_plan_id, s.symbol, s.model_id::text,
+  s.signal_type, s.confidence::float8, s.message,
+  (SELECT to_jsonb(m) FROM signal_message(s) AS m WHERE s.message IS NULL)
 FROM signal_log AS l
-JOIN ai_signals AS s ON s.signal_id = l.signal_id, signal_message(s) AS m
+JOIN ai_signals AS s ON s.signal_id = l.signal_id
 WHERE l.sequence > $1 AND l.sequence <= $2
+  AND ($3::text[] IS NULL OR s.symbol = ANY ($3))
+  AND ($4::uuid[] IS NULL OR s.model_id = ANY ($4))
+  AND ($5::text[] IS NULL OR s.signal_type = ANY ($5))
+  AND ($6::text[] IS NULL OR l.kind = ANY ($6))
+  AND s.confidence >= $7::float8
 ORDER BY l.sequence
+LIMIT $8
 
 -- name: read_active
-SELECT s.sequence, 'KIND_PUBLISHED' AS kind, s.created_at AS commit_time, m.*
-FROM ai_signals AS s, signal_message(s) AS m
+SELECT s.sequence, 'PUBLISHED', s.created_at, NULL::timestamptz, s.status, s.trade_plan_id, s.symbol, s.model_id::text,
+  s.signal_type, s.confidence::float8, s.message,
+  (SELECT to_jsonb(m) FROM signal_message(s) AS m WHERE s.message IS NULL)
+FROM ai_signals AS s
 WHERE s.status = 'ACTIVE' AND s.sequence > $1 AND s.sequence <= $2
+  AND ($3::text[] IS NULL OR s.symbol = ANY ($3))
+  AND ($4::uuid[] IS NULL OR s.model_id = ANY ($4))
+  AND ($5::text[] IS NULL OR s.signal_type = ANY ($5))
+  AND ($6::text[] IS NULL OR 'PUBLISHED' = ANY ($6))
+  AND s.confidence >= $7::float8
 ORDER BY s.sequence
-LIMIT $3
+LIMIT $8
 
 -- name: position_at
 SELECT signal_log_position($1)
 
--- name: floor
-SELECT floor FROM log_meta
+-- name: check_range
+SELECT m.floor, (SELECT count(*) FROM signal_log AS l WHERE l.sequence > $1 AND l.sequence <= $2) AS events
+FROM log_meta AS m
 
 -- name: notify
 SELECT pg_notify('ai_trading_signals', $1)

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.db import load_queries
 from ai_grpc.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
-from ai_grpc.exchange.checks import check_selection, check_time, publication
+from ai_grpc.exchange.checks import check_selection, check_time
 from ai_grpc.exchange.feed import Feed
 from ai_grpc.exchange.publishing import publish_stream, results
 from ai_grpc.exchange.subscribing import Subscriptions
@@ -47,7 +47,7 @@ class SignalServicer(SignalServiceServicer):
         self._subscriptions, self._on_change = subscriptions, on_change
 
     async def PublishSignals(self, request: pb.PublishSignalsRequest, context: Context) -> pb.PublishSignalsResponse:
-        placed = await self._writer.submit(publication(request.signals))
+        placed = await self._writer.submit(request.signals)
         return pb.PublishSignalsResponse(results=results(placed), epoch=self._feed.epoch)
 
     def PublishSignalStream(
