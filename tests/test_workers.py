@@ -287,7 +287,7 @@ async def test_lines_of_the_access_log_are_written_in_pieces_that_a_pipe_keeps_t
     log = AccessLog(64)
     with caplog.at_level(logging.INFO):
         for _ in range(100):
-            log.add("x" * 220)
+            log.add("/service/method", "x" * 180, 0.001, "peer", "id")
         log.flush()
     assert sum(record.message.count("worker 64") for record in caplog.records) == 100
     assert max(len(record.message) for record in caplog.records) < 4096

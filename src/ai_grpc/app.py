@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -10,12 +11,10 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Protocol
 
 import asyncpg
 import grpc
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from grpc_reflection.v1alpha import reflection
 
 from ai_grpc import db, migrations
 from ai_grpc.dsn import normalise
@@ -30,22 +29,11 @@ from ai_grpc.exchange.sweeper import Sweeper
 from ai_grpc.exchange.tail import Tail
 from ai_grpc.exchange.writer import SignalWriter
 from ai_grpc.health import Health
-from ai_grpc.interceptors import GuardedServer
 from ai_grpc.logs import AccessLog
+from ai_grpc.server import SERVICES, bind, create_server
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.signals import SignalServicer
-from ai_grpc.settings import MIB, Settings
-from ai_grpc.v1 import models_pb2, signals_pb2
-from ai_grpc.v1.models_pb2_grpc import add_ModelServiceServicer_to_server
-from ai_grpc.v1.signals_pb2_grpc import add_SignalServiceServicer_to_server
-
-SERVICES: Final = [
-    signals_pb2.DESCRIPTOR.services_by_name["SignalService"].full_name,
-    models_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
-]
-HEALTH: Final = "grpc.health.v1.Health"
-MAX_MESSAGE: Final = 4 * MIB
-MAX_PENDING: Final = 20_000
+from ai_grpc.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +50,7 @@ async def serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with database(settings) as dsn, running(settings, dsn, worker) as port:
         logger.info("serving on %s:%d as %s", settings.host, port, _server_id(worker))
+        _look_for_garbage_less_often()
         on_serving()
         await stop.wait()
         logger.info("draining")
@@ -73,7 +62,7 @@ async def running(settings: Settings, dsn: str, worker: int | None = None) -> As
     async with AsyncExitStack() as stack:
         await _check_schema(dsn)
         service = await _build(settings, dsn, worker, stack)
-        port = _bind(service.server, settings)
+        port = bind(service.server, settings)
         try:
             async with asyncio.TaskGroup() as tasks:
                 loops = [tasks.create_task(_watched(loop), name=type(loop).__name__) for loop in service.loops]
@@ -164,57 +153,24 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     sweeper = Sweeper(db.Line(dsn, settings, "sweep"), on_change, interval=settings.sweep_interval)
     subscriptions = Subscriptions(feed, log, limit=settings.max_subscriptions, server_id=server_id)
 
-    server = grpc.aio.server(options=_options(settings))
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)
-    guarded: Any = GuardedServer(
-        server, access_log, max_calls=settings.max_concurrent_calls, timeout=settings.call_timeout
-    )
-    add_SignalServiceServicer_to_server(SignalServicer(calls, reads, writer, feed, subscriptions, on_change), guarded)
-    add_ModelServiceServicer_to_server(ModelServicer(calls, reads), guarded)
-    add_HealthServicer_to_server(health, server)
-    reflection.enable_server_reflection([*SERVICES, HEALTH, reflection.SERVICE_NAME], server)
+    signals = SignalServicer(calls, reads, writer, feed, subscriptions, on_change)
+    server = create_server(settings, access_log, signals, ModelServicer(calls, reads), health)
     return Service(server, health, feed, writer, [writer, tail, notifier, sweeper])
+
+
+def _look_for_garbage_less_often() -> None:
+    """What has been made so far lives as long as the process; and of what calls make, all but errors dies by itself."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _server_id(worker: int | None) -> str:
     """Names this process, in the log and to clients."""
     place = f"{socket.gethostname()}-{os.getpid()}"
     return place if worker is None else f"{place}-worker-{worker}"
-
-
-def _options(settings: Settings) -> list[tuple[str, Any]]:
-    lifetime = int(settings.stream_lifetime * 1000)
-    return [
-        ("grpc.max_receive_message_length", MAX_MESSAGE),
-        ("grpc.max_send_message_length", -1),
-        # Above the first of these, 1000 by default, gRPC cancels calls before anybody can refuse them and say why.
-        ("grpc.server.max_pending_requests", MAX_PENDING),
-        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
-        # Two servers on one port would split the calls between them unseen; workers are meant to.
-        ("grpc.so_reuseport", int(settings.workers > 1)),
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        # The keepalive timeout alone does not bound the detection of a dead peer: the ping has its own, of a minute.
-        ("grpc.http2.ping_timeout_ms", 5_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-        ("grpc.http2.max_pings_without_data", 0),
-        # Streams end themselves after their lifetime; this reaps those whose client has stopped reading.
-        ("grpc.max_connection_age_ms", lifetime),
-        ("grpc.max_connection_age_grace_ms", lifetime + 60_000),
-    ]
-
-
-def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    address = f"{settings.host}:{settings.port}"
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise ConfigurationError(
-            f"{address} cannot be listened on: is the port taken? Choose another --port"
-        ) from error
-    return int(port)
 
 
 async def _check_schema(dsn: str) -> None:

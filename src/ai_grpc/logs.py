@@ -7,6 +7,7 @@ import asyncio
 import logging
 import sys
 import time
+from functools import lru_cache
 
 DELAY = 0.05
 
@@ -26,32 +27,33 @@ def configure(level: int, worker: int | None = None) -> None:
 
 
 class AccessLog:
-    """Lines of calls that have ended; each has its own time, and is written at most DELAY seconds later."""
+    """Calls that have ended; each has its own time, and is written at most DELAY seconds later."""
 
     def __init__(self, worker: int | None = None) -> None:
         self._source = f"INFO {_of(worker)}ai_grpc.access"
         self._together = sys.maxsize if worker is None else UNMIXED
-        self._lines: list[str] = []
-        self._second, self._stamp = 0, ""
+        self._calls: list[tuple[float, str, str, float, str, str]] = []
 
-    def add(self, line: str) -> None:
-        """Takes a line; from the event loop only."""
-        self._lines.append(f"{self._time()} {self._source}: {line}")
-        if len(self._lines) == 1:
+    def add(self, method: str, status: str, seconds: float, peer: str, request_id: str) -> None:
+        """Takes a call; from the event loop only."""
+        self._calls.append((time.time(), method, status, seconds, peer, request_id))
+        if len(self._calls) == 1:
             asyncio.get_running_loop().call_later(DELAY, self.flush)
 
     def flush(self) -> None:
-        """Writes the lines that wait."""
-        lines, self._lines = self._lines, []
-        for first in range(0, len(lines), self._together):
-            logger.info("\n".join(lines[first : first + self._together]))
+        """Writes the calls that wait."""
+        calls, self._calls = self._calls, []
+        for first in range(0, len(calls), self._together):
+            logger.info("\n".join([self._line(*call) for call in calls[first : first + self._together]]))
 
-    def _time(self) -> str:
-        now = time.time()
-        second = int(now)
-        if second != self._second:
-            self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        return f"{self._stamp},{int(now % 1 * 1000):03d}"
+    def _line(self, end: float, method: str, status: str, seconds: float, peer: str, request_id: str) -> str:
+        time_and_source = f"{_stamp(int(end))},{int(end % 1 * 1000):03d} {self._source}"
+        return f"{time_and_source}: {method} {status} {seconds * 1000:.1f}ms {peer} {request_id}"
+
+
+@lru_cache(maxsize=2)
+def _stamp(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
 
 
 def _of(worker: int | None) -> str:

@@ -12,8 +12,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from ai_grpc import db
 from ai_grpc.app import running
-from ai_grpc.exchange.feed import CaughtUp, Closing, Feed
+from ai_grpc.exchange.feed import Feed
 from ai_grpc.exchange.log import EVERYTHING, LogReader
+from ai_grpc.exchange.steps import CaughtUp, Closing
 from ai_grpc.settings import Settings
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub

@@ -38,7 +38,7 @@ class Event(NamedTuple):
 
 
 class EventFilter:
-    """Which events a subscriber wants. `parameters` say the same to the queries."""
+    """Which events a subscriber wants. `parameters` say it to the queries, and `key` is the same for the same wish."""
 
     def __init__(self, selection: pb.SignalFilter) -> None:
         self._symbols = frozenset(selection.symbols)
@@ -46,6 +46,7 @@ class EventFilter:
         self._signal_types = frozenset[int](selection.signal_types)
         self._min_confidence = selection.min_confidence
         self._kinds = frozenset[int](selection.kinds)
+        self.key = selection.SerializeToString(deterministic=True)
         self.parameters: tuple[Any, ...] = (
             list(self._symbols) or None,
             list(self._model_ids) or None,

@@ -1,106 +1,51 @@
-"""The feed: a ring of the latest events. A subscriber is a cursor and a filter: in the ring it is live, off the ring it
-reads pages from PostgreSQL and comes back."""
+"""The feed. A subscriber is a cursor and a filter: in the ring of the latest events it is live, off the ring it reads
+pages from PostgreSQL and comes back."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Final
 
 from ai_grpc.db import UNAVAILABLE
 from ai_grpc.errors import FailedPrecondition, OutOfRange
 from ai_grpc.exchange.events import Event, EventFilter
-from ai_grpc.exchange.log import LogReader, Page, Replay, position_expired
+from ai_grpc.exchange.log import LogReader, Replay, position_expired
+from ai_grpc.exchange.ring import Ring
+from ai_grpc.exchange.steps import Batch, CaughtUp, Closing, FellBehind, Heartbeat, Step, batches_of
+from ai_grpc.exchange.waiter import Waiter
 from ai_grpc.v1 import errors_pb2
 
 AHEAD_WAIT: Final = 1.0
 RETRY_WAIT: Final = 0.5
 
-# A quarter of what gRPC clients receive by default.
-MAX_BATCH_BYTES: Final = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Encoded events; every matching one up to the sequence has been given."""
-
-    sequence: int
-    events: Sequence[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """Nothing matched up to the sequence."""
-
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class CaughtUp:
-    """What follows is new."""
-
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class FellBehind:
-    """The ring went on without this subscriber."""
-
-    sequence: int
-    head: int
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """The stream ends here; `lifetime` tells an old stream from a stopping server."""
-
-    sequence: int
-    lifetime: bool
-
-
-Step = Batch | Heartbeat | CaughtUp | FellBehind | Closing
-
 
 class Feed:
-    """The latest events in memory, and everybody who follows them. `head` is the last sequence it knows."""
+    """Everybody who follows the log. `head` is the last sequence that this process knows."""
 
     def __init__(self, log: LogReader, *, ring_events: int, ring_bytes: int, lifetime: float) -> None:
-        self._log, self._size, self._max_bytes, self._lifetime = log, ring_events, ring_bytes, lifetime
-        self._ring: list[Event | None] = [None] * ring_events
-        self._bytes = 0
-        self._oldest = 1
-        self._waiting: set[asyncio.Future[bool]] = set()
-        self._wakes = 0
+        self._log, self._ring, self._lifetime = log, Ring(ring_events, ring_bytes), lifetime
+        self._waiters: set[Waiter] = set()
         self._closing = False
         self.epoch = ""
         self.floor = 0
-        self.head = 0
+
+    @property
+    def head(self) -> int:
+        """The last sequence that this process knows."""
+        return self._ring.head
 
     def begin(self, epoch: str, floor: int, head: int) -> None:
         """Starts at the head with an empty ring; who follows another epoch is told so."""
-        self._ring = [None] * self._size
-        self._bytes, self._oldest = 0, head + 1
-        self.epoch, self.floor, self.head = epoch, floor, head
+        self._ring.begin(head)
+        self.epoch, self.floor = epoch, floor
         self._wake()
 
     def extend(self, events: Sequence[Event]) -> None:
         """Adds the events that follow the head, without a hole."""
-        for event in events:
-            slot = event.sequence % self._size
-            if (last := self._ring[slot]) is not None:
-                self._bytes -= len(last.encoded)
-                self._oldest = last.sequence + 1
-            self._ring[slot] = event
-            self._bytes += len(event.encoded)
-            self.head = event.sequence
-        while self._bytes > self._max_bytes:
-            slot = self._oldest % self._size
-            self._bytes -= len(self._at(self._oldest).encoded)
-            self._ring[slot] = None
-            self._oldest += 1
+        self._ring.extend(events)
         self._wake()
 
     def close(self) -> None:
@@ -113,13 +58,16 @@ class Feed:
         replica gave may be ahead of this one for a moment."""
         self._check_epoch(epoch)
         deadline = asyncio.get_running_loop().time() + AHEAD_WAIT
-        while sequence > self.head:
-            if not await self._wait(deadline):
-                raise OutOfRange(
-                    errors_pb2.ERROR_REASON_POSITION_AHEAD,
-                    f"position {sequence} is ahead of the log, which ends at {self.head}",
-                    head=self.head,
-                )
+        with self._waiting() as waiter:
+            while sequence > self.head:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise OutOfRange(
+                        errors_pb2.ERROR_REASON_POSITION_AHEAD,
+                        f"position {sequence} is ahead of the log, which ends at {self.head}",
+                        head=self.head,
+                    )
+                waiter.clear()
+                await waiter.until(deadline)
         if sequence < self.floor:
             raise position_expired(self.floor)
 
@@ -130,58 +78,53 @@ class Feed:
 
         With `current`, the ACTIVE signals up to the head come first, and `after` is not looked at.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._lifetime * random.uniform(0.9, 1.1)
+        now = asyncio.get_running_loop().time
+        end = now() + self._lifetime * random.uniform(0.9, 1.1)
         epoch, cursor, goal, caught_up = self.epoch, after, self.head, False
         snapshot = goal if current else 0
-        due = loop.time() + heartbeat
-        with closing(Replay(self._log, wanted)) as replay:
+        due = now() + heartbeat
+        with self._waiting() as waiter, closing(Replay(self._log, wanted)) as replay:
             while True:
-                wakes = self._wakes
+                # What happens while a step is being sent counts: see Waiter.until.
+                waiter.clear()
                 self._check_epoch(epoch)
-                if self._closing or loop.time() > end:
+                if self._closing or now() > end:
                     yield Closing(cursor, lifetime=not self._closing)
                     return
-                if caught_up and cursor < self._oldest - 1:
+                if caught_up and cursor < self._ring.oldest - 1:
                     caught_up, goal = False, self.head
                     yield FellBehind(cursor, goal)
                 try:
-                    if cursor < snapshot:
-                        events, through = await self._log.active(cursor, snapshot, wanted)
-                    elif cursor < self._oldest - 1:
-                        events, through = await replay.events(cursor, self._oldest - 1)
-                    else:
-                        events, through = self._latest(cursor, batch_size, wanted)
+                    batches, through = await self._next(cursor, snapshot, batch_size, wanted, replay)
                 except UNAVAILABLE:
-                    events, through = [], cursor
-                batches = _batches(events, through, batch_size)
+                    batches, through = [], cursor
                 for batch in batches:
                     yield batch
-                    due = loop.time() + heartbeat
+                    due = now() + heartbeat
                 progress, cursor = through > cursor, through
                 if not caught_up and cursor >= goal:
                     caught_up = True
                     yield CaughtUp(cursor)
-                    due = loop.time() + heartbeat
-                if loop.time() >= due:
+                    due = now() + heartbeat
+                if now() >= due:
                     yield Heartbeat(cursor)
-                    due = loop.time() + heartbeat
-                # What woke the others while a step was being sent has been missed here.
-                if not progress and wakes == self._wakes:
-                    await self._wait(min(due, end) if cursor >= self.head else loop.time() + RETRY_WAIT)
+                    due = now() + heartbeat
+                if not progress:
+                    await waiter.until(min(due, end) if cursor >= self.head else now() + RETRY_WAIT)
                 elif not batches:
                     await asyncio.sleep(0)
 
-    def _latest(self, cursor: int, batch_size: int, wanted: EventFilter) -> Page:
-        through = min(cursor + batch_size, self.head)
-        events = [self._at(sequence) for sequence in range(cursor + 1, through + 1)]
-        return [event for event in events if wanted.matches(event)], through
-
-    def _at(self, sequence: int) -> Event:
-        event = self._ring[sequence % self._size]
-        assert event is not None
-        assert event.sequence == sequence
-        return event
+    async def _next(
+        self, cursor: int, snapshot: int, size: int, wanted: EventFilter, replay: Replay
+    ) -> tuple[list[Batch], int]:
+        """What comes after the cursor, and up to where that is all. Raises one of UNAVAILABLE."""
+        if cursor < snapshot:
+            events, through = await self._log.active(cursor, snapshot, wanted)
+        elif cursor < self._ring.oldest - 1:
+            events, through = await replay.events(cursor, self._ring.oldest - 1)
+        else:
+            return self._ring.batches(cursor, size, wanted)
+        return batches_of(events, through, size), through
 
     def _check_epoch(self, epoch: str) -> None:
         if epoch != self.epoch:
@@ -191,42 +134,16 @@ class Feed:
                 epoch=self.epoch,
             )
 
-    def _wake(self) -> None:
-        self._wakes += 1
-        for waiter in self._waiting:
-            _settle(waiter, True)
-        self._waiting.clear()
-
-    async def _wait(self, deadline: float) -> bool:
-        """Until something happens, or the deadline; False if it was the deadline."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[bool] = loop.create_future()
-        self._waiting.add(waiter)
-        timer = loop.call_at(deadline, _settle, waiter, False)
+    @contextmanager
+    def _waiting(self) -> Iterator[Waiter]:
+        waiter = Waiter()
+        self._waiters.add(waiter)
         try:
-            return await waiter
+            with closing(waiter):
+                yield waiter
         finally:
-            timer.cancel()
-            self._waiting.discard(waiter)
+            self._waiters.discard(waiter)
 
-
-def _settle(waiter: asyncio.Future[bool], woken: bool) -> None:
-    if not waiter.done():
-        waiter.set_result(woken)
-
-
-def _batches(events: Sequence[Event], through: int, size: int) -> list[Batch]:
-    """The events in batches; the last one stands for the whole range."""
-    batches: list[Batch] = []
-    encoded: list[bytes] = []
-    last = length = 0
-    for event in events:
-        if len(encoded) == size or (length + len(event.encoded) > MAX_BATCH_BYTES and encoded):
-            batches.append(Batch(last, encoded))
-            encoded, length = [], 0
-        encoded.append(event.encoded)
-        length += len(event.encoded)
-        last = event.sequence
-    if encoded:
-        batches.append(Batch(through, encoded))
-    return batches
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            waiter.wake()

@@ -13,8 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ai_grpc.errors import DRAIN_DELAY, InvalidArgument, ResourceExhausted, Violation, draining
 from ai_grpc.exchange.checks import check_selection, check_time
 from ai_grpc.exchange.events import EventFilter, duration_of, length_delimited
-from ai_grpc.exchange.feed import Batch, CaughtUp, Closing, Feed, FellBehind, Step
+from ai_grpc.exchange.feed import Feed
 from ai_grpc.exchange.log import LogReader
+from ai_grpc.exchange.steps import Batch, CaughtUp, Closing, FellBehind, Step
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 
@@ -92,12 +93,14 @@ class Subscriptions:
         return Response(position=self._position(after), server_time=_now(), started=started).SerializeToString()
 
     def _encode(self, step: Step) -> bytes:
+        if isinstance(step, Batch) and step.message:
+            return step.message
         message = Response(position=self._position(step.sequence), server_time=_now())
         match step:
             case Batch():
-                return message.SerializeToString() + length_delimited(
-                    Response.BATCH_FIELD_NUMBER, b"".join(step.events)
-                )
+                batch = length_delimited(Response.BATCH_FIELD_NUMBER, b"".join(step.events))
+                step.message = message.SerializeToString() + batch
+                return step.message
             case CaughtUp():
                 message.caught_up.SetInParent()
             case FellBehind():

@@ -22,7 +22,8 @@ SQL = load_queries("log")
 CHECKED_TOGETHER: Final = 32
 
 # So many callers are worth waiting for: commits for two or three of them each cost more than they carry.
-MANY: Final = 8
+MANY: Final = int(__import__("os").environ.get("MANY", "8"))
+SHARE: Final = int(__import__("os").environ.get("SHARE", "2"))
 TICK: Final = 0.002
 LONGEST_GATHERING: Final = 0.01
 
@@ -87,7 +88,7 @@ class SignalWriter:
         try:
             while self._queue or not self.closing.done():
                 if self._callers >= MANY:
-                    await self._gather()
+                    await self._gather(self._callers // SHARE)
                 if batch := self._take():
                     await self._append(batch)
                     self._callers = len(batch) + len(self._queue)
@@ -99,12 +100,12 @@ class SignalWriter:
             for submission in self._queue:
                 submission.refuse(database_unavailable())
 
-    async def _gather(self) -> None:
-        """Waits for the next calls of those who were answered or were waiting then, unless a tick brings none."""
+    async def _gather(self, wanted: int) -> None:
+        """Waits until so many requests are in the queue, unless a tick brings none."""
         end, known = self._loop.time() + LONGEST_GATHERING, -1
-        while known < len(self._queue) < self._callers and self._loop.time() < end:
+        while known < len(self._queue) < wanted and self._loop.time() < end:
             known = len(self._queue)
-            await self._arrival(self._callers, TICK)
+            await self._arrival(wanted, TICK)
 
     async def _arrival(self, wanted: int, seconds: float | None) -> None:
         """Waits until so many are in the queue, or the writer is closed."""
