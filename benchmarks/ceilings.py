@@ -1,77 +1,95 @@
-"""The ceilings: what gRPC does with an empty handler, and what PostgreSQL does with the append function alone."""
+"""The ceilings in PostgreSQL: the append function called directly, COPY, and a plain SELECT of the log."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from datetime import UTC
+from decimal import Decimal
 
 import asyncpg
-import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from ai_grpc.db import load_queries
+from ai_grpc.db import json_of, load_queries
 from ai_grpc.exchange.checks import publication
+from ai_grpc.exchange.log import EVERYTHING
 from ai_grpc.v1 import signals_pb2 as pb
-from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
-from tests.cluster import free_port
+from benchmarks.load import Call, settle, warm
 
 APPEND = load_queries("log")["append"]
+READ_EVENTS = load_queries("log")["read_events"]
 
-
-async def answer(request: pb.PublishSignalsRequest, context: object) -> pb.PublishSignalsResponse:
-    """Answers at once, in the shape of the real answer."""
-    results = [pb.PublishResult(sequence=1) for _ in request.signals]
-    return pb.PublishSignalsResponse(results=results, epoch="00000000-0000-0000-0000-000000000000")
-
-
-@asynccontextmanager
-async def empty_server() -> AsyncIterator[str]:
-    """A server process with that handler and nothing else; yields its target."""
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.ceilings", str(port))
-    try:
-        async with asyncio.timeout(20), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            await SignalServiceStub(channel).PublishSignals(pb.PublishSignalsRequest(), wait_for_ready=True)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        await process.wait()
+SIGNAL_COLUMNS = (
+    *("signal_id", "model_id", "symbol", "signal_type", "confidence", "price_target", "stop_loss", "take_profit"),
+    *("reference_price", "signal_timestamp", "market_data_timestamp", "expires_at", "metadata", "message"),
+    *("sequence", "created_at", "updated_at"),
+)
+LOG_COLUMNS = ("sequence", "signal_id", "kind", "commit_time")
 
 
 async def append_seconds(
-    connection: asyncpg.Connection, batches: list[list[pb.Signal]], before: Callable[[], Awaitable[object]]
+    connection: asyncpg.Connection, batches: Sequence[Sequence[pb.Signal]], before: Call | None = None
 ) -> list[float]:
     """How long each direct call of the append function takes, from columns that are ready.
 
-    Something else is done `before` each of them: back to back, the database would answer from warmer caches than it
-    ever does for a service.
+    For a latency, something else is done `before` each of them: back to back, the database would answer from warmer
+    caches than it ever does for a service.
     """
+    ready = [columns_of(batch) for batch in batches]
+    settle()
     seconds = []
-    for batch in batches:
-        rows = publication(batch).rows
-        columns = [[0] * len(rows), *zip(*rows, strict=True)]
-        await before()
+    for columns in ready:
+        if before:
+            await before()
         started = time.perf_counter()
         await connection.fetch(APPEND, *columns)
         seconds.append(time.perf_counter() - started)
+    return warm(seconds)
+
+
+def columns_of(signals: Sequence[pb.Signal]) -> list[Sequence[object]]:
+    """The arguments of the append function, for one request."""
+    rows = publication(signals).rows
+    return [[0] * len(rows), *zip(*rows, strict=True)]
+
+
+async def copy_seconds(connection: asyncpg.Connection, signals: Sequence[pb.Signal]) -> float:
+    """How long COPY of the signals into the two tables takes, in one transaction, from rows that are ready."""
+    head = await connection.fetchval("SELECT coalesce(max(sequence), 0) FROM signal_log")
+    now = _time(signals[0].signal_time)
+    rows = [(*_row(signal), sequence, now, now) for sequence, signal in enumerate(signals, head + 1)]
+    log = [(row[-3], row[0], "PUBLISHED", now) for row in rows]
+    settle()
+    started = time.perf_counter()
+    async with connection.transaction():
+        await connection.copy_records_to_table("ai_signals", records=rows, columns=SIGNAL_COLUMNS)
+        await connection.copy_records_to_table("signal_log", records=log, columns=LOG_COLUMNS)
+    return time.perf_counter() - started
+
+
+async def select_seconds(connection: asyncpg.Connection, events: int, page: int) -> float:
+    """How long it takes to fetch that many events of the log, page by page, with the SQL of the service."""
+    settle()
+    started, count = time.perf_counter(), 0
+    for after in range(0, events, page):
+        count += len(await connection.fetch(READ_EVENTS, after, events, *EVERYTHING.parameters, page))
+    seconds = time.perf_counter() - started
+    if count != events:
+        raise RuntimeError(f"{count} of {events} events were read")
     return seconds
 
 
-async def _serve(port: int) -> None:
-    server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(
-        answer, pb.PublishSignalsRequest.FromString, pb.PublishSignalsResponse.SerializeToString
+def _row(signal: pb.Signal) -> tuple[object, ...]:
+    prices = (signal.price_target, signal.stop_loss, signal.take_profit, signal.reference_price)
+    times = (signal.signal_time, signal.market_data_time, signal.expire_time)
+    return (
+        *(signal.signal_id, signal.model_id, signal.symbol, "BUY", Decimal(str(signal.confidence))),
+        *(Decimal(price) for price in prices),
+        *(_time(time) for time in times),
+        json_of(signal.metadata),
+        signal.SerializeToString(),
     )
-    methods = grpc.method_handlers_generic_handler("ai_grpc.v1.SignalService", {"PublishSignals": handler})
-    server.add_generic_rpc_handlers((methods,))
-    server.add_insecure_port(f"127.0.0.1:{port}")
-    await server.start()
-    await server.wait_for_termination()
 
 
-if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(_serve(int(sys.argv[1])))
+def _time(timestamp: Timestamp) -> object:
+    return timestamp.ToDatetime(UTC)
