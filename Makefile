@@ -5,10 +5,10 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format protos schema bench breaking clean
+.PHONY: help setup demo serve test lint format protos schema bench bench-quick chaos fuzz soak breaking clean
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(READY) ## The virtual environment with everything in it
 
@@ -56,8 +56,20 @@ breaking: $(READY) ## Breaking changes of the contract against main
 schema: $(READY) ## sql/schema.sql from sql/migrations
 	@$(BIN)/python -m tests.schema
 
-bench: $(READY) ## Speed, as ratios to ceilings measured in the same run
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ## Speed, as ratios to ceilings and peers of the same run; writes docs/benchmarks.md; 15 minutes
+	@$(BIN)/python -m benchmarks --output docs
+
+bench-quick: $(READY) ## The main rows of it, in two minutes
+	@$(BIN)/python -m benchmarks --quick
+
+chaos: $(READY) ## Faults under load, then every promise is checked; DURATION= seconds (600), SEED=
+	@$(BIN)/python -m tests.chaos --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED)) --report
+
+fuzz: $(READY) ## Every RPC, with 200,000 hostile inputs (INPUTS=, SEED=)
+	@$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),200000) $(if $(SEED),--seed $(SEED))
+
+soak: $(READY) ## Two servers, 200 subscribers, half load for MINUTES= (30)
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --report
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

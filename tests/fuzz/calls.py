@@ -1,0 +1,98 @@
+"""One call, and whether its end is one that the contract knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from ai_grpc.server import MAX_MESSAGE
+from ai_grpc.v1 import errors_pb2
+from tests.fuzz.inputs import Input
+from tests.fuzz.receiving import receive
+from tests.fuzz.surface import Method
+from tests.signals import details
+
+# UNAVAILABLE and DEADLINE_EXCEEDED are of the contract too, but not while the database answers and the server is idle.
+REFUSALS: Final = frozenset(
+    (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    )
+)
+CODES: Final = frozenset(code.value[0] for code in REFUSALS)
+ERROR: Final = errors_pb2.Error.DESCRIPTOR.full_name
+FAULTS: Final = (errors_pb2.ERROR_REASON_UNSPECIFIED, errors_pb2.ERROR_REASON_INTERNAL)
+OPTIONS: Final = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended, which of its messages were refused, and what is wrong with that if anything is."""
+
+    status: str
+    refused: frozenset[int] = frozenset()
+    fault: str = ""
+
+
+async def outcome_of(channel: grpc.aio.Channel, sent: Input) -> Outcome:
+    """Makes the call and looks at all of its answer. Takes CALL_SECONDS at most."""
+    responses: list[bytes] = []
+    method = sent.method
+    status = "OK"
+    try:
+        await receive(channel, sent, responses)
+    except grpc.aio.AioRpcError as error:
+        status = error.code().name
+        if fault := _refusal_fault(error, sent):
+            return Outcome(status, fault=fault)
+        if not method.client_streaming:
+            return Outcome(status, frozenset([0]))
+    try:
+        refused = _refused_messages(method, responses)
+    except (DecodeError, AssertionError) as error:
+        return Outcome(status, fault=f"a response is wrong: {error}")
+    if status == "OK" and method.client_streaming and len(responses) != len(sent.messages):
+        return Outcome(status, fault=f"{len(sent.messages)} messages have {len(responses)} answers")
+    return Outcome(status, refused)
+
+
+def _refusal_fault(error: grpc.aio.AioRpcError, sent: Input) -> str:
+    if error.code() not in REFUSALS:
+        return f"{error.code().name}: {error.details()}"
+    if not sent.method.is_ours:
+        return ""
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and max(map(len, sent.messages), default=0) > MAX_MESSAGE:
+        # gRPC itself says so, without details.
+        return ""
+    try:
+        found = details(error)
+    except (AssertionError, ValueError) as wrong:
+        return f"{error.code().name} does not carry exactly one ErrorInfo of this service: {wrong}"
+    if f"ERROR_REASON_{found.reason}" not in errors_pb2.ErrorReason.keys():  # noqa: SIM118  # no dict
+        return f"{error.code().name} has an unknown reason: {found.reason!r}"
+    if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not found.fields:
+        return f"INVALID_ARGUMENT names no field: {error.details()}"
+    return ""
+
+
+def _refused_messages(method: Method, responses: Sequence[bytes]) -> frozenset[int]:
+    """Which messages of a stream the responses refuse. Raises AssertionError if one does so without a proper reason."""
+    parsed: list[Any] = [method.response.FromString(response) for response in responses]
+    field = method.response.DESCRIPTOR.fields_by_name.get("error")
+    if field is None or field.message_type is None or field.message_type.full_name != ERROR:
+        return frozenset()
+    refused = [number for number, response in enumerate(parsed) if response.HasField("error")]
+    for number in refused:
+        error = parsed[number].error
+        assert error.code in CODES, f"code {error.code}: {error.message}"
+        assert error.reason in errors_pb2.ErrorReason.values(), f"reason {error.reason}"
+        assert error.reason not in FAULTS, f"reason {error.reason}: {error.message}"
+    return frozenset(refused)

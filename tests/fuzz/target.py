@@ -1,0 +1,72 @@
+"""The server under test, on a database whose ids are known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from ai_grpc.settings import MIB
+from tests.faults.database import administrator
+from tests.fuzz.calls import OPTIONS
+from tests.fuzz.inputs import Inputs
+from tests.fuzz.launched import LaunchedServer
+from tests.fuzz.surface import Method, surface
+from tests.fuzz.words import World, a_world
+
+SERVE: Final = ("ai_grpc", "serve")
+CHANNELS: Final = 4
+# A ring that is soon full, so that what grows after that is a leak.
+SETTINGS: Final = {
+    "AI_GRPC_LOG_LEVEL": "WARNING",
+    "AI_GRPC_RING_EVENTS": "1000",
+    "AI_GRPC_RING_BYTES": str(MIB),
+    "AI_GRPC_SWEEP_INTERVAL": "0.2",
+}
+EPOCH: Final = "UPDATE ai_trading.log_meta SET epoch = $1"
+MODELS: Final = """
+INSERT INTO ai_trading.ai_models (model_id, model_name, version, model_type)
+SELECT m.id, m.name, 'v' || m.place, 'reinforcement_learning'
+FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS m (id, name, place)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that serves, connections to it, and what to send to it."""
+
+    dsn: str
+    server: LaunchedServer
+    channels: Sequence[grpc.aio.Channel]
+    methods: Sequence[Method]
+    inputs: Inputs
+
+
+@asynccontextmanager
+async def target_on(dsn: str, log: Path, seed: int, program: Sequence[str] = SERVE) -> AsyncIterator[Target]:
+    """A server on an empty, migrated database, which is filled with the world of the seed."""
+    world = a_world(seed)
+    await _fill(dsn, world)
+    server = LaunchedServer(dsn, log, SETTINGS, program)
+    channels: list[grpc.aio.Channel] = []
+    try:
+        await server.start()
+        local = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+        channels += [grpc.aio.insecure_channel(server.target, local) for _ in range(CHANNELS)]
+        methods = await surface(channels[0])
+        yield Target(dsn, server, channels, methods, Inputs(seed, methods, world))
+    finally:
+        for channel in channels:
+            await channel.close()
+        if server.process is not None and server.process.returncode is None:
+            await server.kill()
+
+
+async def _fill(dsn: str, world: World) -> None:
+    async with administrator(dsn) as admin:
+        await admin.execute(EPOCH, world.epoch)
+        await admin.execute(MODELS, world.model_ids, world.model_names)
