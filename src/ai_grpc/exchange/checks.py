@@ -20,7 +20,7 @@ MAX_VIOLATIONS: Final = 100
 MAX_FILTER_VALUES: Final = 1000
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_PRICE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?")
+_PRICE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?").fullmatch
 _PRICES: Final = ("price_target", "stop_loss", "take_profit", "reference_price")
 _TYPES: Final = {pb.SIGNAL_TYPE_BUY: "BUY", pb.SIGNAL_TYPE_SELL: "SELL", pb.SIGNAL_TYPE_HOLD: "HOLD"}
 _EARLIEST: Final = -62_135_596_800
@@ -61,8 +61,10 @@ def publication(signals: Sequence[pb.Signal]) -> Publication:
 
 
 def _row(signal: pb.Signal, faults: list[tuple[str, str]]) -> Row:
-    signal.signal_id = signal_id = signal.signal_id.lower()
-    signal.model_id = model_id = signal.model_id.lower()
+    signal_id, model_id = signal.signal_id, signal.model_id
+    if not (signal_id + model_id).islower():
+        signal.signal_id = signal_id = signal_id.lower()
+        signal.model_id = model_id = model_id.lower()
     if not _UUID.fullmatch(signal_id):
         faults.append(("signal_id", "must be a UUID" if signal_id else "is required"))
     if not _is_known_uuid(model_id):
@@ -73,7 +75,7 @@ def _row(signal: pb.Signal, faults: list[tuple[str, str]]) -> Row:
     signal_type = _TYPES.get(signal.signal_type)
     if signal_type is None:
         faults.append(("signal_type", "must be BUY, SELL or HOLD"))
-    signal.confidence = confidence = _confidence(signal, faults)
+    confidence = _confidence(signal, faults)
     prices = [_price(signal, field, faults) for field in _PRICES]
     signal_time = _microseconds(signal, "signal_time", faults)
     market_data_time = _microseconds(signal, "market_data_time", faults)
@@ -112,21 +114,24 @@ _is_known_uuid = lru_cache(maxsize=1024)(is_uuid)
 
 
 def _confidence(signal: pb.Signal, faults: list[tuple[str, str]]) -> float:
-    confidence = signal.confidence
+    given = signal.confidence
     if not signal.HasField("confidence"):
         faults.append(("confidence", "is required"))
-    elif not 0 <= confidence <= 1:
-        faults.append(("confidence", f"must be between 0 and 1, not {confidence:g}"))
+    elif not 0 <= given <= 1:
+        faults.append(("confidence", f"must be between 0 and 1, not {given:g}"))
         return 0.0
     # Adding 0.0 turns -0.0 into 0.0.
-    return round(confidence, 4) + 0.0
+    confidence = round(given, 4) + 0.0
+    if confidence != given or not given:
+        signal.confidence = confidence
+    return confidence
 
 
 def _price(signal: pb.Signal, field: str, faults: list[tuple[str, str]]) -> str | None:
     text: str = getattr(signal, field)
     if not text:
         return None
-    if not _PRICE.fullmatch(text):
+    if not _PRICE(text):
         faults.append((field, "must be a decimal number of at most 9 digits before the point and 6 after it"))
         return None
     if text[-1] == "0" or text[0] == "-":
@@ -145,22 +150,23 @@ def _microseconds(signal: pb.Signal, field: TimeField, faults: list[tuple[str, s
     if not signal.HasField(field):
         return None
     time: Timestamp = getattr(signal, field)
-    if not _is_time(time):
+    seconds, nanos = time.seconds, time.nanos
+    if not _is_time(seconds, nanos):
         faults.append((field, _TIME_RULE))
         return None
-    microseconds, rest = divmod(time.nanos, 1000)
-    if rest:
-        time.nanos -= rest
-    return time.seconds * 1_000_000 + microseconds
+    microseconds = nanos // 1000
+    if nanos != microseconds * 1000:
+        time.nanos = microseconds * 1000
+    return seconds * 1_000_000 + microseconds
 
 
-def _is_time(time: Timestamp) -> bool:
-    return _EARLIEST <= time.seconds <= _LATEST and 0 <= time.nanos < 1_000_000_000
+def _is_time(seconds: int, nanos: int) -> bool:
+    return _EARLIEST <= seconds <= _LATEST and 0 <= nanos < 1_000_000_000
 
 
 def check_time(field: str, time: Timestamp) -> None:
     """Whether PostgreSQL and Python can hold the time. Raises InvalidArgument."""
-    if not _is_time(time):
+    if not _is_time(time.seconds, time.nanos):
         raise InvalidArgument(Violation(field, _TIME_RULE))
 
 

@@ -1,0 +1,90 @@
+"""Publishers that do what makes bugs of the append lane show: the same at once, the same again, the same but other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+import grpc
+
+from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
+from tests.chaos.publishers import publish_once
+from tests.chaos.recording import Recording
+from tests.chaos.signals import some_signals
+
+if TYPE_CHECKING:
+    from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
+
+PUBLISHERS: Final = 6
+PAUSE: Final = 0.005
+LARGEST: Final = 12
+LEAST: Final = 80
+PATIENCE: Final = 5.0
+
+
+class Publishers:
+    """Some publishers, each with one request under way at a time, on any of the targets."""
+
+    def __init__(self, recording: Recording, targets: Sequence[str], rng: Random) -> None:
+        self._recording, self._targets, self._rng = recording, targets, rng
+        self._stack = AsyncExitStack()
+        self._stubs: dict[str, SignalServiceAsyncStub] = {}
+        self._before: deque[list[pb.Signal]] = deque(maxlen=20)
+
+    async def __aenter__(self) -> Self:
+        for target in self._targets:
+            channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(target))
+            self._stubs[target] = SignalServiceStub(channel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def publish(self, model_id: str, seconds: float) -> None:
+        """All of them publish for so long, or longer, until there is enough."""
+        end, least = time.monotonic() + seconds, len(self._recording.history.publishes) + LEAST
+        async with asyncio.TaskGroup() as group:
+            for number in range(PUBLISHERS):
+                group.create_task(self._publish(f"publisher-{number}", model_id, end, least))
+
+    async def publish_one(self, model_id: str) -> None:
+        """One signal, on the first target."""
+        await self._send("last", self._targets[0], some_signals([model_id], self._rng, 1))
+
+    async def _publish(self, name: str, model_id: str, end: float, least: int) -> None:
+        while (now := time.monotonic()) < end or (
+            now < end + PATIENCE and len(self._recording.history.publishes) < least
+        ):
+            signals = some_signals([model_id], self._rng, self._rng.randint(1, LARGEST))
+            way = self._rng.random()
+            if way < 0.3:
+                await asyncio.gather(*(self._send(f"{name}, {target}", target, signals) for target in self._targets))
+            elif way < 0.4 and self._before:
+                await self._send(name, self._rng.choice(self._targets), self._rng.choice(self._before))
+            elif way < 0.5 and self._before:
+                signals.append(_other(self._rng.choice(self._before)[0]))
+                await self._send(name, self._rng.choice(self._targets), signals)
+            else:
+                await self._send(name, self._rng.choice(self._targets), signals)
+                self._before.append(signals)
+            await asyncio.sleep(self._rng.expovariate(1 / PAUSE))
+
+    async def _send(self, name: str, target: str, signals: Sequence[pb.Signal]) -> None:
+        await publish_once(name, self._recording, target, self._stubs[target], signals)
+
+
+def _other(signal: pb.Signal) -> pb.Signal:
+    """Other content under the same id."""
+    other = pb.Signal()
+    other.CopyFrom(signal)
+    other.symbol = "OTHER"
+    return other

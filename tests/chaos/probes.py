@@ -1,0 +1,70 @@
+"""Positions that must be refused by name, and their neighbours, which must not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from grpc import aio
+
+from ai_grpc.client.channel import connect
+from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
+from tests.chaos.history import Probe
+from tests.chaos.recording import outcome_of
+
+ANSWER_SECONDS: Final = 5.0
+FAR: Final = 1_000_000
+WRONG_EPOCH: Final = "00000000-0000-4000-8000-000000000000"
+SILENCE: Final = "silence"
+TRANSIENT: Final = {"UNAVAILABLE", "DRAINING", "DATABASE_UNAVAILABLE", "INTERNAL", "CANCELLED"}
+
+
+async def probe(replica: str, target: str, *, quiet: bool) -> list[Probe]:
+    """Tries them all on one replica. If it is not `quiet`, answers that a fault may have caused are left out."""
+    async with connect(target) as channel:
+        started = await _answer(channel, pb.SubscribeSignalsRequest(latest=pb.SubscribeSignalsRequest.Latest()))
+        if isinstance(started, str):
+            return [Probe(replica, "latest", "", started)] if quiet else []
+        epoch, floor, head = started.position.epoch, started.started.floor, started.started.head
+        probes = []
+        for name, position, expected in _table(epoch, floor, head):
+            answer = await _answer(channel, pb.SubscribeSignalsRequest(after=position))
+            probes.append(Probe(replica, name, expected, answer if isinstance(answer, str) else ""))
+        none = await _answer(channel, pb.SubscribeSignalsRequest())
+        probes.append(Probe(replica, "none", "INVALID_FIELD", none if isinstance(none, str) else ""))
+    return [each for each in probes if quiet or each.answer not in TRANSIENT | {SILENCE}]
+
+
+def _table(epoch: str, floor: int, head: int) -> list[tuple[str, pb.Position, str]]:
+    def at(sequence: int, of: str = epoch) -> pb.Position:
+        return pb.Position(epoch=of, sequence=sequence)
+
+    accepted = [("floor", at(floor), ""), ("head", at(head), "")]
+    if floor < head:
+        accepted.append(("floor + 1", at(floor + 1), ""))
+    return [
+        *accepted,
+        ("floor - 1", at(floor - 1), "POSITION_EXPIRED"),
+        ("far below zero", at(-(2**63)), "POSITION_EXPIRED"),
+        ("far ahead", at(head + FAR), "POSITION_AHEAD"),
+        ("the highest number", at(2**63 - 1), "POSITION_AHEAD"),
+        ("another epoch", at(floor, WRONG_EPOCH), "EPOCH_MISMATCH"),
+        ("no epoch", at(floor, ""), "EPOCH_MISMATCH"),
+        ("garbage for an epoch", at(floor, "'; --"), "EPOCH_MISMATCH"),
+    ]
+
+
+async def _answer(channel: aio.Channel, request: pb.SubscribeSignalsRequest) -> pb.SubscribeSignalsResponse | str:
+    """The first message, or why there is none."""
+    call = SignalServiceStub(channel).SubscribeSignals(request)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            response = await call.read()
+    except TimeoutError:
+        return SILENCE
+    except (aio.AioRpcError, aio.InternalError) as failure:
+        return outcome_of(failure)[1]
+    finally:
+        call.cancel()
+    return response if isinstance(response, pb.SubscribeSignalsResponse) else "END"

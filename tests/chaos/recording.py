@@ -1,0 +1,98 @@
+"""What all clients of a run write down together."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from grpc import aio
+
+from ai_grpc import errors
+from ai_grpc.client.status import error_of_call
+from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import signals_pb2 as pb
+from tests.chaos.history import End, History, Message, Outcome, Position, Publish, Seen, Sent, Stream, content_of
+
+RECENT: Final = 400
+
+# After these it is not known what happened, whatever else they say.
+AMBIGUOUS: Final = (errors.Unavailable, errors.DeadlineExceeded, errors.Internal)
+
+
+class Recording:
+    """The history as it grows, the moments of publication, and the deliveries by how long they took."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.counts: Counter[str] = Counter()
+        self.sent: dict[str, float] = {}
+        self.delivered: deque[tuple[float, str, float]] = deque(maxlen=200_000)
+        self.recent: deque[str] = deque(maxlen=RECENT)
+        self._seen: dict[Seen, Seen] = {}
+
+    def published(self, publish: Publish) -> None:
+        """A request to publish ended."""
+        self.history.publishes.append(publish)
+        self.counts[f"publish {publish.outcome}"] += 1
+        if publish.outcome is Outcome.OK:
+            self.counts["signals"] += publish.duplicates.count(False)
+            self.recent.extend(sent.signal_id for sent in publish.signals)
+        elif publish.reason:
+            self.counts[f"publish {publish.outcome} {publish.reason}"] += 1
+
+    def ended(self, end: End) -> None:
+        """A call of UpdateSignalState ended."""
+        self.history.ends.append(end)
+        self.counts[f"end {end.outcome}"] += 1
+
+    def opened(self, stream: Stream) -> None:
+        """A subscription begins."""
+        self.history.streams.append(stream)
+        self.counts["streams"] += 1
+
+    def noted(self, stream: Stream, message: Message) -> None:
+        """A subscription brought a message."""
+        stream.messages.append(message)
+        self.counts[f"message {message.what}"] += 1
+        for event in message.events:
+            if event.kind == "PUBLISHED" and (invoked := self.sent.get(event.signal_id)) is not None:
+                self.delivered.append((message.time, stream.subscriber, message.time - invoked))
+
+    def closed(self, stream: Stream) -> None:
+        """A subscription is over."""
+        self.counts[f"stream ended {stream.reason}"] += 1
+
+    def seen(self, event: pb.SignalEvent) -> Seen:
+        """The event; one object for all who saw the same."""
+        kind = pb.SignalEvent.Kind.Name(event.kind).removeprefix("KIND_")
+        seen = Seen(event.sequence, kind, event.signal.signal_id, content_of(event.signal))
+        return self._seen.setdefault(seen, seen)
+
+
+def sent_of(signals: Sequence[pb.Signal]) -> tuple[Sent, ...]:
+    """The signals of a request."""
+    return tuple(Sent(signal.signal_id, content_of(signal)) for signal in signals)
+
+
+def position_of(position: pb.Position) -> Position:
+    """A position of the contract."""
+    return Position(position.epoch, position.sequence)
+
+
+def message_of(response: pb.SubscribeSignalsResponse, seen: Callable[[pb.SignalEvent], Seen]) -> Message:
+    """A message of a subscription, received now."""
+    events = tuple(map(seen, response.batch.events))
+    return Message(time.monotonic(), response.WhichOneof("event") or "nothing", position_of(response.position), events)
+
+
+def outcome_of(failure: BaseException) -> tuple[Outcome, str]:
+    """What a failed call tells of what happened, and its reason."""
+    if isinstance(failure, aio.AioRpcError | aio.InternalError):
+        failure = error_of_call(failure)
+    if not isinstance(failure, errors.Error):
+        return Outcome.UNKNOWN, type(failure).__name__
+    known = failure.reason != errors_pb2.ERROR_REASON_UNSPECIFIED
+    reason = failure.reason_name if known else failure.status
+    return Outcome.UNKNOWN if isinstance(failure, AMBIGUOUS) else Outcome.FAIL, reason

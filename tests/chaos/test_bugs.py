@@ -1,0 +1,38 @@
+"""The checker finds every seeded bug, by an invariant that may reveal it, and finds nothing where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.bugs import BUGS
+from tests.chaos.checker import INVARIANTS, check
+from tests.chaos.drill import drill
+from tests.chaos.edits import Edit, edited
+from tests.chaos.seeded import Bug
+
+QUICK = [bug for bug in BUGS.values() if bug.quick]
+
+
+@pytest.mark.parametrize("faults", [["F1"], ["F3", "F14", "F17", "F18"]], ids=",".join)
+async def test_product_as_it_is_breaks_nothing(database: str, tmp_path: Path, faults: list[str]) -> None:
+    violations = check(await drill(database, tmp_path, faults=faults))
+    assert not violations, "\n".join(map(str, violations))
+
+
+@pytest.mark.parametrize("bug", QUICK, ids=lambda bug: bug.name)
+async def test_bug_is_found(database: str, tmp_path: Path, bug: Bug) -> None:
+    history = await drill(database, tmp_path, bug.name, bug.faults)
+    found = {violation.invariant for violation in check(history)}
+    assert found & set(bug.reveals), f"{bug.sentence} It broke {found or 'nothing'}, not one of {bug.reveals}."
+
+
+@pytest.mark.parametrize("text", ["", "lock; lock;"])
+def test_bug_whose_text_is_no_more_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="not once: lock;"):
+        edited(text, [Edit("a function", "lock;", "")])
+
+
+def test_table_of_bugs_is_in_the_words_of_the_invariants() -> None:
+    assert {name for bug in BUGS.values() for name in bug.reveals} <= INVARIANTS.keys()

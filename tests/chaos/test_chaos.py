@@ -1,0 +1,25 @@
+"""Short runs of `make chaos`: every promise holds under the faults that two seeds bring."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.nemesis import names
+from tests.chaos.run import Plan, run
+
+SECONDS = 25
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_no_promise_is_broken_by_faults(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = await run(Plan(seed, SECONDS, ()), names(), print)
+    arena = outcome.arena
+    assert not outcome.violations, "\n\n".join([*map(str, outcome.violations), outcome.command])
+    assert not arena.troubles
+    assert arena.injected == arena.planned
+    assert len(arena.injected) > len(names()) / 3
+    counts = arena.recording.counts
+    assert counts["signals"] > 500
+    assert counts["end ok"] > 10
+    assert counts["publish unknown"] > 0, "no fault has hit a publisher"
+    assert counts["streams"] > 2 * len(arena.targets), "nobody had to connect again"
