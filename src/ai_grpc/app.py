@@ -135,13 +135,17 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     await tail.begin()
     notifier = Notifier(db.Line(dsn, settings, "notify"))
 
+    def tell_the_others(head: int) -> None:
+        if not tail.alone:
+            notifier.wake(head)
+
     def on_change(head: int) -> None:
         tail.wake()
-        notifier.wake(head)
+        tell_the_others(head)
 
     def on_commit(events: list[Event]) -> None:
         tail.offer(events)
-        notifier.wake(events[-1].sequence)
+        tell_the_others(events[-1].sequence)
 
     writer = SignalWriter(
         db.Line(dsn, settings, "append"),

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from itertools import pairwise
 from typing import Final
 
+import asyncpg
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
@@ -164,3 +165,21 @@ async def test_who_is_just_being_sent_a_message_hears_of_the_end_at_once(databas
             feed.close()
             async with asyncio.timeout(5):
                 assert await anext(steps) == Closing(0, lifetime=False)
+
+
+async def test_a_replica_that_is_alone_tells_nobody_until_another_comes(database: str) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listener = await asyncpg.connect(database)
+    await listener.add_listener("ai_trading_signals", lambda *notification: heard.put_nowait(notification[3]))
+    async with an_exchange(database, poll_interval=0.01) as one, asyncio.timeout(20):
+        model = await an_active_model(one)
+        assert await heard.get() == "0"
+        # Some of its polls later it must have seen that it is alone.
+        await asyncio.sleep(0.5)
+        await publish(one, a_signal(model))
+        async with an_exchange(database, poll_interval=60) as other:
+            assert await heard.get() == "0"
+            await publish(one, a_signal(model))
+            assert await heard.get() == "2"
+            assert sequences(await events(subscribe(other, earliest=EARLIEST), 2)) == [1, 2]
+    await listener.close()

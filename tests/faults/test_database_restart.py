@@ -68,6 +68,8 @@ async def test_all_connections_to_the_database_may_be_terminated(database: str, 
         asyncio.TaskGroup() as callers,
     ):
         calling = [callers.create_task(_call_without_end(stub, model_id)) for _ in range(8)]
+        # As another replica does: a replica that is alone notifies nobody, and needs no connection for it.
+        await admin.execute("SELECT pg_advisory_lock_shared(4711001, 2)")
         for purpose in PURPOSES * 4:
             terminated = await _connections(admin, purpose, set())
             await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::INTEGER[]) AS pid", terminated)

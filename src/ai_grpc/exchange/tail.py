@@ -29,12 +29,14 @@ logger = logging.getLogger(__name__)
 class Tail:
     """Follows the log: takes over this process's own commits, is woken by the others', and polls in any case.
 
-    `on_database(up)` hears whether the database answers.
+    `on_database(up)` hears whether the database answers. `alone` is True while no other replica follows the log, as it
+    was a poll interval ago.
     """
 
     def __init__(self, line: Line, feed: Feed, on_database: Callable[[bool], None], *, poll_interval: float) -> None:
         self._line, self._feed, self._on_database, self._poll_interval = line, feed, on_database, poll_interval
         self._woken = asyncio.Event()
+        self.alone = False
 
     def offer(self, events: list[Event]) -> None:
         """Takes a commit of this process without reading it, if nothing is missing before it."""
@@ -60,6 +62,7 @@ class Tail:
                 except UNAVAILABLE as error:
                     logger.warning("the database does not answer: %s", error or type(error).__name__)
                     self._on_database(False)
+                    self.alone = False
                     self._line.drop()
                     await asyncio.sleep(RETRY_WAIT)
         finally:
@@ -68,16 +71,22 @@ class Tail:
     async def _follow(self) -> None:
         connection = await self._line.get()
         await connection.add_listener(CHANNEL, self._on_notify)
+        await connection.execute(SQL["join_replicas"])
         self._on_database(True)
+        now, looked = asyncio.get_running_loop().time, 0.0
         while True:
             # Cleared before reading: what is committed later wakes the next round.
             self._woken.clear()
             await self._read(connection)
+            if now() >= looked + self._poll_interval:
+                self.alone, looked = await connection.fetchval(SQL["is_alone"]), now()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
                     await self._woken.wait()
 
     def _on_notify(self, _connection: Any, _pid: int, _channel: str, head: object) -> None:
+        # Who begins says so, with 0.
+        self.alone = False
         if int(str(head)) > self._feed.head:
             self.wake()
 

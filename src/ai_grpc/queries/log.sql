@@ -42,6 +42,15 @@ SELECT signal_log_position($1)
 SELECT m.floor, (SELECT count(*) FROM signal_log AS l WHERE l.sequence > $1 AND l.sequence <= $2) AS events
 FROM log_meta AS m
 
+-- name: join_replicas
+SELECT pg_advisory_lock_shared(4711001, 2), pg_notify('ai_trading_signals', '0')
+
+-- name: is_alone
+SELECT count(*) = 1
+FROM pg_locks
+WHERE locktype = 'advisory' AND classid = 4711001 AND objid = 2 AND objsubid = 2
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
 -- name: notify
 SELECT pg_notify('ai_trading_signals', $1)
 
