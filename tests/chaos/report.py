@@ -94,7 +94,7 @@ def document(outcome: Outcome) -> str:
         (
             "# Reliability",
             INTRODUCTION,
-            f"The figures are of {day}: {outcome.seconds:.0f} s under faults with the seed {outcome.seed}.",
+            f"The figures are of {day}: a run of {outcome.seconds:.0f} s with the seed {outcome.seed}.",
             _markdown(("what", "figure"), list(outcome.figures)),
             "## Faults",
             "They come as random mixes from the seed, one fault at a time in each part of the world, with quiet periods"

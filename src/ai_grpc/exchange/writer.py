@@ -22,8 +22,7 @@ SQL = load_queries("log")
 CHECKED_TOGETHER: Final = 32
 
 # So many callers are worth waiting for: commits for two or three of them each cost more than they carry.
-MANY: Final = int(__import__("os").environ.get("MANY", "8"))
-SHARE: Final = int(__import__("os").environ.get("SHARE", "2"))
+MANY: Final = 8
 TICK: Final = 0.002
 LONGEST_GATHERING: Final = 0.01
 
@@ -88,7 +87,7 @@ class SignalWriter:
         try:
             while self._queue or not self.closing.done():
                 if self._callers >= MANY:
-                    await self._gather(self._callers // SHARE)
+                    await self._gather(self._callers)
                 if batch := self._take():
                     await self._append(batch)
                     self._callers = len(batch) + len(self._queue)
@@ -101,7 +100,7 @@ class SignalWriter:
                 submission.refuse(database_unavailable())
 
     async def _gather(self, wanted: int) -> None:
-        """Waits until so many requests are in the queue, unless a tick brings none."""
+        """Waits until so many requests are in the queue: who was answered calls again. Not if a tick brings none."""
         end, known = self._loop.time() + LONGEST_GATHERING, -1
         while known < len(self._queue) < wanted and self._loop.time() < end:
             known = len(self._queue)
