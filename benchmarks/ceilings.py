@@ -11,8 +11,9 @@ import asyncpg
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.db import json_of, load_queries
-from ai_grpc.exchange.checks import publication
+from ai_grpc.exchange.checks import Row, publication
 from ai_grpc.exchange.log import EVERYTHING
+from ai_grpc.exchange.submission import arguments_of
 from ai_grpc.v1 import signals_pb2 as pb
 from benchmarks.load import Call, settle, warm
 
@@ -30,27 +31,26 @@ LOG_COLUMNS = ("sequence", "signal_id", "kind", "commit_time")
 async def append_seconds(
     connection: asyncpg.Connection, batches: Sequence[Sequence[pb.Signal]], before: Call | None = None
 ) -> list[float]:
-    """How long each direct call of the append function takes, from columns that are ready.
+    """How long each direct call of the append function takes, from rows that are ready.
 
     For a latency, something else is done `before` each of them: back to back, the database would answer from warmer
     caches than it ever does for a service.
     """
-    ready = [columns_of(batch) for batch in batches]
+    ready = [publication(batch).rows for batch in batches]
     settle()
     seconds = []
-    for columns in ready:
+    for rows in ready:
         if before:
             await before()
         started = time.perf_counter()
-        await connection.fetch(APPEND, *columns)
+        await append(connection, rows)
         seconds.append(time.perf_counter() - started)
     return warm(seconds)
 
 
-def columns_of(signals: Sequence[pb.Signal]) -> list[Sequence[object]]:
-    """The arguments of the append function, for one request."""
-    rows = publication(signals).rows
-    return [[0] * len(rows), *zip(*rows, strict=True)]
+async def append(connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
+    """One call of the append function, for one request."""
+    await connection.fetch(APPEND, *arguments_of([0] * len(rows), rows))
 
 
 async def copy_seconds(connection: asyncpg.Connection, signals: Sequence[pb.Signal]) -> float:

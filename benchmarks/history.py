@@ -6,7 +6,8 @@ import asyncio
 
 import asyncpg
 
-from benchmarks.ceilings import APPEND, columns_of
+from ai_grpc.exchange.checks import publication
+from benchmarks import ceilings
 from benchmarks.load import a_signal
 from benchmarks.stage import A_MODEL
 
@@ -55,7 +56,7 @@ async def append(dsn: str, count: int) -> None:
     try:
         model_id = await connection.fetchval(A_MODEL, "past")
         for _ in range(0, count, BATCH):
-            await connection.fetch(APPEND, *columns_of([a_signal(model_id) for _ in range(BATCH)]))
+            await ceilings.append(connection, publication([a_signal(model_id) for _ in range(BATCH)]).rows)
         for statement in TIDY:
             await connection.execute(statement)
     finally:

@@ -13,7 +13,7 @@ import asyncpg
 from ai_grpc.db import BAD_VALUE, UNAVAILABLE, Line, load_queries
 from ai_grpc.errors import database_unavailable, draining
 from ai_grpc.exchange.events import Event
-from ai_grpc.exchange.submission import Ack, Submission, overloaded
+from ai_grpc.exchange.submission import Ack, Submission, arguments_of, overloaded
 from ai_grpc.v1 import signals_pb2 as pb
 
 SQL = load_queries("log")
@@ -140,10 +140,10 @@ class SignalWriter:
 
     async def _append(self, batch: Sequence[Submission], behind: Sequence[Submission] = ()) -> None:
         requests = [number for number, submission in enumerate(batch) for _ in submission.publication.rows]
-        columns = zip(*(row for submission in batch for row in submission.publication.rows), strict=True)
+        arguments = arguments_of(requests, [row for submission in batch for row in submission.publication.rows])
         try:
             connection = await self._line.get()
-            placed = await connection.fetch(SQL["append"], requests, *columns)
+            placed = await connection.fetch(SQL["append"], *arguments)
         except BAD_VALUE as error:
             # The checks let something through that the table refuses: only who sent it shall suffer.
             if len(batch) == 1:

@@ -4,7 +4,25 @@ FROM log_meta AS m, signal_log_head() AS h
 
 -- name: append
 SELECT log_sequence, log_time, is_duplicate, refusal
-FROM append_signals($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+FROM append_signals(
+  string_to_array($1, e'\x1f', '')::int[],
+  string_to_array($2, e'\x1f', '')::uuid[],
+  string_to_array($3, e'\x1f', '')::uuid[],
+  string_to_array($4, e'\x1f', ''),
+  string_to_array($5, e'\x1f', ''),
+  string_to_array($6, e'\x1f', '')::float8[],
+  string_to_array($7, e'\x1f', ''),
+  string_to_array($8, e'\x1f', ''),
+  string_to_array($9, e'\x1f', ''),
+  string_to_array($10, e'\x1f', ''),
+  string_to_array($11, e'\x1f', '')::bigint[],
+  string_to_array($12, e'\x1f', '')::bigint[],
+  string_to_array($13, e'\x1f', '')::bigint[],
+  string_to_array($14, e'\x1f', ''),
+  string_to_array($15, e'\x1f', '')::bigint[],
+  string_to_array($16, e'\x1f', '')::bigint[],
+  $17
+)
 
 -- name: read_events
 SELECT l.sequence, l.kind, l.commit_time, nullif(s.created_at, l.commit_time), s.status, s.trade_plan_id, s.symbol, s.model_id::text,
