@@ -9,7 +9,7 @@ from tests.chaos.seeded import Bug
 
 EARLY_ACK: Final = """\
             async with connection.transaction():
-                placed = await connection.fetch(SQL["append"], requests, *columns)
+                placed = await connection.fetch(SQL["append"], *arguments)
                 rows = iter(placed)
                 for submission in batch:
                     submission.answer([row for _, row in zip(submission.publication.rows, rows)])
@@ -25,7 +25,7 @@ BUGS: Final = (
         python=(
             Edit(
                 "ai_grpc.exchange.writer:SignalWriter._append",
-                '            placed = await connection.fetch(SQL["append"], requests, *columns)\n',
+                '            placed = await connection.fetch(SQL["append"], *arguments)\n',
                 EARLY_ACK,
             ),
         ),

@@ -14,24 +14,23 @@ APPEND: Final = "ai_grpc.exchange.writer:SignalWriter._append"
 LAST_MOMENT: Final = 0.005
 REACH: Final = "from tests.chaos.failpoints import reach; reach"
 CONNECT: Final = "            connection = await self._line.get()\n"
-SEND: Final = '            placed = await connection.fetch(SQL["append"], requests, *columns)\n'
+SEND: Final = '            placed = await connection.fetch(SQL["append"], *arguments)\n'
 # After a few passes of the event loop the call has left, and its reply cannot have been looked at.
 SENT: Final = f"""\
-            sending = asyncio.ensure_future(connection.fetch(SQL["append"], requests, *columns))
+            sending = asyncio.ensure_future(connection.fetch(SQL["append"], *arguments))
             for _ in range(3):
                 await asyncio.sleep(0)
             {REACH}("after_send")
             placed = await sending
 """
+TELL: Final = "            self._on_commit(events)\n"
 ANSWER: Final = "            self._answer(batch, placed)\n"
 
 FAILPOINTS: Final = {
     "before_send": Edit(APPEND, CONNECT, f'{CONNECT}            {REACH}("before_send")\n'),
     "after_send": Edit(APPEND, SEND, SENT),
     "after_commit": Edit(APPEND, ANSWER, f'            {REACH}("after_commit")\n{ANSWER}'),
-    "after_ack": Edit(
-        "ai_grpc.exchange.notifier:Notifier._notify", CONNECT, f'            {REACH}("after_ack")\n{CONNECT}'
-    ),
+    "after_ack": Edit("ai_grpc.exchange.writer:SignalWriter._tell", TELL, f'            {REACH}("after_ack")\n{TELL}'),
 }
 
 _left: Counter[str] = Counter()

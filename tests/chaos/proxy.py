@@ -27,6 +27,7 @@ class Proxy:
         self._running: set[asyncio.Task[None]] = set()
         self._writers: WeakSet[Writer] = WeakSet()
         self._server: asyncio.Server | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=CHUNK)
@@ -35,6 +36,7 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        self._closed = True
         for wire in self._running:
             wire.cancel()
         if self._running:
@@ -62,6 +64,10 @@ class Proxy:
             wire.reset(client=client, server=server)
 
     def _accept(self, reader: Reader, writer: Writer) -> None:
+        if self._closed:
+            # It came while the proxy was closing.
+            abort(writer)
+            return
         self._writers.add(writer)
         task = asyncio.create_task(self._connect(reader, writer))
         self._running.add(task)
