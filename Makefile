@@ -62,14 +62,14 @@ bench: $(READY) ## Speed, as ratios to ceilings and peers of the same run; write
 bench-quick: $(READY) ## The main rows of it, in two minutes
 	@$(BIN)/python -m benchmarks --quick
 
-chaos: $(READY) ## Faults under load, then every promise is checked; DURATION= seconds (600), SEED=
-	@$(BIN)/python -m tests.chaos --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED)) --report
+chaos: $(READY) ## Faults under load, then every promise is checked; DURATION= seconds, SEED=; else 10 minutes and a report
+	@$(BIN)/python -m tests.chaos --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED)) $(if $(DURATION),,--report)
 
 fuzz: $(READY) ## Every RPC, with 200,000 hostile inputs (INPUTS=, SEED=)
 	@$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),200000) $(if $(SEED),--seed $(SEED))
 
-soak: $(READY) ## Two servers, 200 subscribers, half load for MINUTES= (30)
-	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --report
+soak: $(READY) ## Two servers, 200 subscribers, half load; MINUTES=, else 30 and a report
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(MINUTES),,--report)
 
 clean: ## Remove the virtual environment and caches
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

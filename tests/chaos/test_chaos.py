@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.nemesis import names
 from tests.chaos.run import Plan, run
 
-SECONDS = 25
+SECONDS = 30
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import closing
 from typing import Final
 
 from ai_grpc.db import UNAVAILABLE
@@ -15,7 +15,7 @@ from ai_grpc.exchange.events import Event, EventFilter
 from ai_grpc.exchange.log import LogReader, Replay, position_expired
 from ai_grpc.exchange.ring import Ring
 from ai_grpc.exchange.steps import Batch, CaughtUp, Closing, FellBehind, Heartbeat, Step, batches_of
-from ai_grpc.exchange.waiter import Waiter
+from ai_grpc.exchange.waiter import Waiters
 from ai_grpc.v1 import errors_pb2
 
 AHEAD_WAIT: Final = 1.0
@@ -27,7 +27,7 @@ class Feed:
 
     def __init__(self, log: LogReader, *, ring_events: int, ring_bytes: int, lifetime: float) -> None:
         self._log, self._ring, self._lifetime = log, Ring(ring_events, ring_bytes), lifetime
-        self._waiters: set[Waiter] = set()
+        self._waiters = Waiters()
         self._closing = False
         self.epoch = ""
         self.floor = 0
@@ -41,24 +41,24 @@ class Feed:
         """Starts at the head with an empty ring; who follows another epoch is told so."""
         self._ring.begin(head)
         self.epoch, self.floor = epoch, floor
-        self._wake()
+        self._waiters.wake()
 
     def extend(self, events: Sequence[Event]) -> None:
         """Adds the events that follow the head, without a hole."""
         self._ring.extend(events)
-        self._wake()
+        self._waiters.wake()
 
     def close(self) -> None:
         """Ends every stream with Closing."""
         self._closing = True
-        self._wake()
+        self._waiters.wake()
 
     async def check(self, epoch: str, sequence: int) -> None:
         """Whether one may follow after this position. Raises FailedPrecondition or OutOfRange; a position that another
         replica gave may be ahead of this one for a moment."""
         self._check_epoch(epoch)
         deadline = asyncio.get_running_loop().time() + AHEAD_WAIT
-        with self._waiting() as waiter:
+        with self._waiters.waiter() as waiter:
             while sequence > self.head:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise OutOfRange(
@@ -83,7 +83,7 @@ class Feed:
         epoch, cursor, goal, caught_up = self.epoch, after, self.head, False
         snapshot = goal if current else 0
         due = now() + heartbeat
-        with self._waiting() as waiter, closing(Replay(self._log, wanted)) as replay:
+        with self._waiters.waiter() as waiter, closing(Replay(self._log, wanted)) as replay:
             while True:
                 # What happens while a step is being sent counts: see Waiter.until.
                 waiter.clear()
@@ -98,6 +98,7 @@ class Feed:
                     batches, through = await self._next(cursor, snapshot, batch_size, wanted, replay)
                 except UNAVAILABLE:
                     batches, through = [], cursor
+                live = through >= self.head
                 for batch in batches:
                     yield batch
                     due = now() + heartbeat
@@ -109,8 +110,10 @@ class Feed:
                 if now() >= due:
                     yield Heartbeat(cursor)
                     due = now() + heartbeat
-                if not progress:
-                    await waiter.until(min(due, end) if cursor >= self.head else now() + RETRY_WAIT)
+                if live:
+                    await waiter.until(min(due, end))
+                elif not progress:
+                    await waiter.until(now() + RETRY_WAIT)
                 elif not batches:
                     await asyncio.sleep(0)
 
@@ -133,17 +136,3 @@ class Feed:
                 "the log was restored since; start again with current or earliest",
                 epoch=self.epoch,
             )
-
-    @contextmanager
-    def _waiting(self) -> Iterator[Waiter]:
-        waiter = Waiter()
-        self._waiters.add(waiter)
-        try:
-            with closing(waiter):
-                yield waiter
-        finally:
-            self._waiters.discard(waiter)
-
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            waiter.wake()
