@@ -14,6 +14,8 @@ from tests.chaos.history import Probe
 from tests.chaos.recording import outcome_of
 
 ANSWER_SECONDS: Final = 5.0
+TRIES: Final = 3
+LATEST: Final = pb.SubscribeSignalsRequest(latest=pb.SubscribeSignalsRequest.Latest())
 FAR: Final = 1_000_000
 WRONG_EPOCH: Final = "00000000-0000-4000-8000-000000000000"
 SILENCE: Final = "silence"
@@ -22,18 +24,30 @@ TRANSIENT: Final = {"UNAVAILABLE", "DRAINING", "DATABASE_UNAVAILABLE", "INTERNAL
 
 async def probe(replica: str, target: str, *, quiet: bool) -> list[Probe]:
     """Tries them all on one replica. If it is not `quiet`, answers that a fault may have caused are left out."""
+    probes: list[Probe] = []
     async with connect(target) as channel:
-        started = await _answer(channel, pb.SubscribeSignalsRequest(latest=pb.SubscribeSignalsRequest.Latest()))
-        if isinstance(started, str):
-            return [Probe(replica, "latest", "", started)] if quiet else []
-        epoch, floor, head = started.position.epoch, started.started.floor, started.started.head
-        probes = []
-        for name, position, expected in _table(epoch, floor, head):
-            answer = await _answer(channel, pb.SubscribeSignalsRequest(after=position))
-            probes.append(Probe(replica, name, expected, answer if isinstance(answer, str) else ""))
-        none = await _answer(channel, pb.SubscribeSignalsRequest())
-        probes.append(Probe(replica, "none", "INVALID_FIELD", none if isinstance(none, str) else ""))
+        for _ in range(TRIES):
+            started = await _answer(channel, LATEST)
+            if isinstance(started, str):
+                return [Probe(replica, "latest", "", started)] if quiet else []
+            probes = await _probes(channel, replica, started)
+            again = await _answer(channel, LATEST)
+            # If it has learned of a new floor meanwhile, the answers are about two.
+            if isinstance(again, str) or again.started.floor == started.started.floor:
+                break
+        else:
+            return []
     return [each for each in probes if quiet or each.answer not in TRANSIENT | {SILENCE}]
+
+
+async def _probes(channel: aio.Channel, replica: str, started: pb.SubscribeSignalsResponse) -> list[Probe]:
+    probes = []
+    for name, position, expected in _table(started.position.epoch, started.started.floor, started.started.head):
+        answer = await _answer(channel, pb.SubscribeSignalsRequest(after=position))
+        probes.append(Probe(replica, name, expected, answer if isinstance(answer, str) else ""))
+    none = await _answer(channel, pb.SubscribeSignalsRequest())
+    probes.append(Probe(replica, "none", "INVALID_FIELD", none if isinstance(none, str) else ""))
+    return probes
 
 
 def _table(epoch: str, floor: int, head: int) -> list[tuple[str, pb.Position, str]]:

@@ -65,7 +65,8 @@ async def _response(ack: Ack, epoch: str) -> Response:
     except Unavailable:
         raise
     except Error as error:
-        return Response(error=_message(error))
+        # As in Submission.check: this frame holds the Ack, which holds the error.
+        return Response(error=_message(error.with_traceback(None)))
 
 
 def results(placed: list[Placed]) -> list[pb.PublishResult]:

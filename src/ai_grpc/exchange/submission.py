@@ -44,7 +44,8 @@ class Submission:
             try:
                 self.publication = publication(self.signals)
             except InvalidArgument as error:
-                self.refuse(error)
+                # Its frames hold this submission: without them, the signals go when the answer has gone.
+                self.refuse(error.with_traceback(None))
 
     def refuse(self, error: Exception) -> None:
         """Answers with an error, if the caller still waits."""
