@@ -168,7 +168,7 @@ def _look_for_garbage_less_often() -> None:
     """What has been made so far lives as long as the process; and of what calls make, all but errors dies by itself."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(2_000, 10, 10)
 
 
 def _server_id(worker: int | None) -> str:
