@@ -41,7 +41,9 @@ def main(
     outcome = asyncio.run(_until_told(run(plan, chosen or names(), lambda line: console.print(line, highlight=False))))
     show(outcome, console)
     if report:
-        DOCUMENT.write_text(document(outcome))
+        written = DOCUMENT.read_text() if DOCUMENT.exists() else ""
+        # The soak has written its section at the end.
+        DOCUMENT.write_text(document(outcome) + "".join(written.partition("\n<!-- soak -->")[1:]))
     raise typer.Exit(1 if outcome.violations else 0)
 
 
