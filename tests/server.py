@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,28 +22,42 @@ IMPATIENT = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_bac
 
 
 class ServerProcess:
-    """`ai-grpc serve` on one port, which stays the same when it is killed and started again."""
+    """`ai-grpc serve` on one port, which stays the same when it is killed and started again.
 
-    def __init__(self, dsn: str, log: Path, settings: Mapping[str, str] | None = None) -> None:
-        self._dsn, self._log, self._settings = dsn, log, settings or {}
+    Another `program` may change it first, or look into it.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        log: Path,
+        settings: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("ai_grpc", "serve"),
+    ) -> None:
+        self._dsn, self._log, self._settings, self._program = dsn, log, settings or {}, program
         self.port = free_port()
         self.target = f"127.0.0.1:{self.port}"
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Returns when it serves."""
+        await self.launch({})
+        await self.becomes(HealthCheckResponse.SERVING, START_SECONDS)
+
+    async def launch(self, more: Mapping[str, str]) -> None:
+        """Starts it, with more in its environment, and does not wait."""
         environment = {
             **os.environ,
             "DATABASE_URL": self._dsn,
             "AI_GRPC_HOST": "127.0.0.1",
             "AI_GRPC_PORT": str(self.port),
             **self._settings,
+            **more,
         }
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "ai_grpc", "serve", env=environment, stdout=log, stderr=log
+                *(sys.executable, "-m", *self._program), env=environment, stdout=log, stderr=log
             )
-        await self.becomes(HealthCheckResponse.SERVING, START_SECONDS)
 
     async def becomes(self, state: HealthCheckResponse.ServingStatus.ValueType, seconds: float) -> None:
         """Waits until the health service says so."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import grpc
-from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from tests.chaos.bugs import apply
 from tests.chaos.drill_crowd import GRACE, Crowd
+from tests.chaos.fleet import LAUNCHER
 from tests.chaos.history import History
 from tests.chaos.oracle import read_log
-from tests.server import START_SECONDS, ServerProcess
+from tests.server import ServerProcess
 from tests.signals import an_active_model
 
 # A ring that wraps many times in a second.
@@ -30,20 +28,9 @@ SETTINGS: Final = {
 }
 
 
-class Replica(ServerProcess):
-    """A server process that may have a seeded bug."""
-
-    async def start(self) -> None:
-        """Returns when it serves."""
-        own = {"DATABASE_URL": self._dsn, "AI_GRPC_HOST": "127.0.0.1", "AI_GRPC_PORT": str(self.port)}
-        with self._log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.chaos.replica", "serve"),
-                env={**os.environ, **own, **self._settings},
-                stdout=log,
-                stderr=log,
-            )
-        await self.becomes(HealthCheckResponse.SERVING, START_SECONDS)
+def a_replica(dsn: str, log: Path, settings: Mapping[str, str]) -> ServerProcess:
+    """A server that may have a seeded bug, or a failpoint."""
+    return ServerProcess(dsn, log, settings, LAUNCHER)
 
 
 async def drill(database: str, folder: Path, bug: str = "", faults: Collection[str] = ()) -> History:
@@ -63,9 +50,9 @@ async def drill(database: str, folder: Path, bug: str = "", faults: Collection[s
 
 
 @asynccontextmanager
-async def two_replicas(database: str, folder: Path, settings: dict[str, str]) -> AsyncIterator[list[Replica]]:
+async def two_replicas(database: str, folder: Path, settings: dict[str, str]) -> AsyncIterator[list[ServerProcess]]:
     """Two replicas that serve, and are gone afterwards."""
-    servers = [Replica(database, folder / f"{number}.log", settings) for number in range(2)]
+    servers = [a_replica(database, folder / f"{number}.log", settings) for number in range(2)]
     async with AsyncExitStack() as stack:
         for server in servers:
             stack.push_async_callback(_end, server)
@@ -73,6 +60,6 @@ async def two_replicas(database: str, folder: Path, settings: dict[str, str]) ->
         yield servers
 
 
-async def _end(server: Replica) -> None:
+async def _end(server: ServerProcess) -> None:
     if server.process is not None and server.process.returncode is None:
         await server.kill()

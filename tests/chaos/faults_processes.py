@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from importlib.util import find_spec
 from random import Random
 from signal import SIGCONT, SIGSTOP
 from typing import Final
@@ -17,7 +16,7 @@ import asyncpg
 
 from tests.chaos.arena import Arena
 from tests.chaos.faults import Part, fault
-from tests.chaos.fleet import GRACE, LAUNCHER, Replica
+from tests.chaos.fleet import GRACE, Replica
 from tests.chaos.history import Drain
 
 FAILPOINTS: Final = ("before_send", "after_send", "after_commit", "after_ack")
@@ -37,7 +36,7 @@ HARMLESS: Final = (
 async def killed(arena: Arena, rng: Random) -> AsyncIterator[None]:
     """A server is killed: at any moment, or around its append at a point that it is told."""
     replica = rng.choice(arena.replicas)
-    failpoint = rng.choice(("", *FAILPOINTS)) if find_spec(LAUNCHER) else ""
+    failpoint = rng.choice(("", *FAILPOINTS))
     arena.variants[f"F1 {failpoint or 'at any moment'}"] += 1
     try:
         await replica.kill()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -35,7 +32,7 @@ SETTINGS: Final = {
 FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 RESTARTS: Final = 5
 RESTART_WAIT: Final = 1.0
-LAUNCHER: Final = "tests.chaos.replica"
+LAUNCHER: Final = ("tests.chaos.replica", "serve")
 
 
 class Replica(ServerProcess):
@@ -47,7 +44,7 @@ class Replica(ServerProcess):
         self._clock = folder / f"{name}.clock"
         self._clock.write_text("+0")
         environment = {**SETTINGS, **settings, "AI_GRPC_TAIL_DATABASE_URL": _url(self.tail.port)}
-        super().__init__(_url(self.database.port), folder / f"{name}.log", environment)
+        super().__init__(_url(self.database.port), folder / f"{name}.log", environment, LAUNCHER)
         self.clients = Proxy(self.port)
         self.wanted = False
         self._reviving = asyncio.Lock()
@@ -57,20 +54,8 @@ class Replica(ServerProcess):
 
         `clocked` lets `set_clock` work.
         """
-        module = LAUNCHER if importlib.util.find_spec(LAUNCHER) else "ai_grpc"
-        environment = {
-            **os.environ,
-            "DATABASE_URL": self._dsn,
-            "AI_GRPC_HOST": "127.0.0.1",
-            "AI_GRPC_PORT": str(self.port),
-            **self._settings,
-            **({"CHAOS_FAILPOINT": failpoint} if failpoint else {}),
-            **(faketime(self._clock) if clocked else {}),
-        }
-        with self._log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", module, "serve", env=environment, stdout=log, stderr=log
-            )
+        mark = {"CHAOS_FAILPOINT": failpoint} if failpoint else {}
+        await self.launch({**mark, **(faketime(self._clock) if clocked else {})})
         if not failpoint:
             await self.becomes(HealthCheckResponse.SERVING, START_SECONDS)
             self.wanted = True

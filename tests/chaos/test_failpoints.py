@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.chaos.drill import Replica
+from tests.chaos.drill import a_replica
 from tests.chaos.failpoints import FAILPOINTS
 from tests.faults.database import administrator, until
 from tests.signals import a_signal, an_active_model, publish
@@ -20,7 +20,7 @@ LEFT_BEHIND = {"before_send": 0, "after_send": 1, "after_commit": 1, "after_ack"
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
 async def test_replica_dies_at_its_failpoint(database: str, tmp_path: Path, failpoint: str) -> None:
-    replica = Replica(database, tmp_path / "log", {"CHAOS_FAILPOINT": f"{failpoint}:3"})
+    replica = a_replica(database, tmp_path / "log", {"CHAOS_FAILPOINT": f"{failpoint}:3"})
     await replica.start()
     try:
         async with grpc.aio.insecure_channel(replica.target) as channel:

@@ -10,19 +10,19 @@ import grpc
 
 from tests.fuzz.calls import OPTIONS, outcome_of
 from tests.fuzz.findings import Finding
-from tests.fuzz.launched import LaunchedServer
 from tests.fuzz.target import Target
+from tests.server import ServerProcess
 
 # A process may live for a moment after its connections broke.
 DEATH_SECONDS = 1
 
 
-def has_died(server: LaunchedServer) -> bool:
+def has_died(server: ServerProcess) -> bool:
     """Whether the process has ended."""
     return server.process is None or server.process.returncode is not None
 
 
-async def dies(server: LaunchedServer) -> bool:
+async def dies(server: ServerProcess) -> bool:
     """Whether it has ended, or does within a moment."""
     assert server.process is not None
     with suppress(TimeoutError):

@@ -14,9 +14,9 @@ from ai_grpc.settings import MIB
 from tests.faults.database import administrator
 from tests.fuzz.calls import OPTIONS
 from tests.fuzz.inputs import Inputs
-from tests.fuzz.launched import LaunchedServer
 from tests.fuzz.surface import Method, surface
 from tests.fuzz.words import World, a_world
+from tests.server import ServerProcess
 
 SERVE: Final = ("ai_grpc", "serve")
 CHANNELS: Final = 4
@@ -40,7 +40,7 @@ class Target:
     """A server that serves, connections to it, and what to send to it."""
 
     dsn: str
-    server: LaunchedServer
+    server: ServerProcess
     channels: Sequence[grpc.aio.Channel]
     methods: Sequence[Method]
     inputs: Inputs
@@ -51,7 +51,7 @@ async def target_on(dsn: str, log: Path, seed: int, program: Sequence[str] = SER
     """A server on an empty, migrated database, which is filled with the world of the seed."""
     world = a_world(seed)
     await _fill(dsn, world)
-    server = LaunchedServer(dsn, log, SETTINGS, program)
+    server = ServerProcess(dsn, log, SETTINGS, program)
     channels: list[grpc.aio.Channel] = []
     try:
         await server.start()

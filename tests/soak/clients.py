@@ -21,9 +21,9 @@ async def main(numbers: Sequence[int], targets: Sequence[str], model_ids: Sequen
     latencies = Latencies()
     subscribers = [Subscriber(number, targets, model_ids, latencies) for number in numbers]
     end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    async with asyncio.TaskGroup() as helpers:
-        listening = helpers.create_task(_listen(end))
-        reporting = helpers.create_task(_report(subscribers, latencies))
+    async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(_listen(end))
+        reporting = tasks.create_task(_report(subscribers, latencies))
         async with asyncio.TaskGroup() as group:
             for subscriber in subscribers:
                 group.create_task(subscriber.run(end))

@@ -14,7 +14,7 @@ import asyncpg
 
 from ai_grpc.client import connect
 from tests.faults.database import administrator, head, until
-from tests.fuzz.launched import LaunchedServer
+from tests.server import ServerProcess
 from tests.signals import an_active_model
 from tests.soak import watched
 from tests.soak.crowd import Crowd, crowd_of
@@ -90,19 +90,19 @@ async def soak(
 
 
 @asynccontextmanager
-async def _servers(dsn: str, home: Path, files: Sequence[Path]) -> AsyncIterator[list[LaunchedServer]]:
+async def _servers(dsn: str, home: Path, files: Sequence[Path]) -> AsyncIterator[list[ServerProcess]]:
     async with AsyncExitStack() as stack:
         servers = []
         for number, file in enumerate(files):
             settings = {**SETTINGS, watched.FILE: str(file)}
-            server = LaunchedServer(dsn, home / f"server-{number}.log", settings, WATCHED)
+            server = ServerProcess(dsn, home / f"server-{number}.log", settings, WATCHED)
             stack.push_async_callback(_stop, server)
             await server.start()
             servers.append(server)
         yield servers
 
 
-async def _stop(server: LaunchedServer) -> None:
+async def _stop(server: ServerProcess) -> None:
     if server.process is not None:
         await server.kill()
 
@@ -125,7 +125,7 @@ async def _end(admin: asyncpg.Connection, crowd: Crowd, listening: asyncio.Task[
 
 
 async def _faults(
-    admin: asyncpg.Connection, crowd: Crowd, model_ids: Sequence[str], servers: Sequence[LaunchedServer]
+    admin: asyncpg.Connection, crowd: Crowd, model_ids: Sequence[str], servers: Sequence[ServerProcess]
 ) -> list[str]:
     last = await head(admin)
     expected = [await due(admin, last, filter_of(number, model_ids)) for number in range(KINDS)]
