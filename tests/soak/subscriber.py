@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import Sequence
@@ -55,6 +56,8 @@ class Subscriber:
                 if error.code() not in RETRIED:
                     self.fault = f"{error.code().name}: {error.details()}"
                 await asyncio.sleep(0.1)
+            # The connection of a closed channel stays until the garbage of its calls is collected.
+            gc.collect()
             turn += 1
             self.reconnects += 1
 
