@@ -91,10 +91,13 @@ class Wire:
         finally:
             for way in ways:
                 way.cancel()
-            await asyncio.wait(ways)
-            for _, writer in (self._client, self._server):
-                # What one side said last still reaches the other, unless the connection is cut.
-                abort(writer) if self._cut else writer.close()
+            try:
+                await asyncio.wait(ways)
+            finally:
+                # Also if it is cancelled here: the proxy closes.
+                for _, writer in (self._client, self._server):
+                    # What one side said last still reaches the other, unless the connection is cut.
+                    abort(writer) if self._cut else writer.close()
 
     def reset(self, *, client: bool, server: bool) -> None:
         """Breaks the connection on one side, or on both."""
