@@ -54,7 +54,7 @@ class RedisStreams:
                 pipeline.xadd(KEY, {"signal": payload})
             try:
                 entry_ids = await pipeline.execute()
-            except Exception as error:
+            except Exception as error:  # whatever it is, those who wait are told, and it ends the run
                 for _, answer in batch:
                     if not answer.done():
                         answer.set_exception(error)

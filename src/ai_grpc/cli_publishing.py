@@ -25,13 +25,13 @@ AHEAD: Final = 2000
 Answer = asyncio.Future[Published]
 
 
-async def publish_one(targets: Sequence[str], signal: pb.Signal, timeout: float) -> None:  # noqa: ASYNC109
+async def publish_one(targets: Sequence[str], signal: pb.Signal, timeout: float) -> None:  # noqa: ASYNC109 - the publisher ends it
     """Publishes a signal and prints where it is."""
     async with SignalPublisher(targets) as publisher:
         _print(await publisher.publish(signal, timeout=timeout))
 
 
-async def publish_lines(targets: Sequence[str], timeout: float) -> int:  # noqa: ASYNC109
+async def publish_lines(targets: Sequence[str], timeout: float) -> int:  # noqa: ASYNC109 - the publisher ends it
     """Publishes the signals on stdin, many at a time. Returns how many lines could not be."""
     answers: asyncio.Queue[tuple[int, Answer] | None] = asyncio.Queue(AHEAD)
     number = 0
@@ -52,7 +52,7 @@ async def publish_lines(targets: Sequence[str], timeout: float) -> int:  # noqa:
     return report.result()
 
 
-async def _submit(publisher: SignalPublisher, line: bytes, timeout: float) -> Answer:  # noqa: ASYNC109
+async def _submit(publisher: SignalPublisher, line: bytes, timeout: float) -> Answer:  # noqa: ASYNC109 - the publisher ends it
     try:
         return await publisher.submit(Parse(line, pb.Signal()), timeout=timeout)
     except (ParseError, ValueError, RecursionError, Error, TimeoutError) as error:

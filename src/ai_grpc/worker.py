@@ -52,6 +52,7 @@ def _end_with_supervisor(seconds: float) -> None:
     while os.read(sys.stdin.fileno(), 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    # Blocks a thread that does nothing else, and that outlives an event loop which hangs.
     time.sleep(seconds)
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -186,3 +186,15 @@ async def test_a_replica_that_is_alone_tells_nobody_until_another_comes(database
             head = int(telling.result())
             assert len(await events(subscribe(other, earliest=EARLIEST), head)) == head
     await listener.close()
+
+
+async def test_who_asks_later_for_the_same_events_is_told_the_time_of_his_own_message(database: str) -> None:
+    async with an_exchange(database) as channel:
+        await publish(channel, a_signal(await an_active_model(channel)))
+        position = (await started(subscribe(channel))).position
+        position.sequence = 0
+        first = (await until(subscribe(channel, after=position), "batch"))[-1]
+        later = await started(stream := subscribe(channel, after=position))
+        again = (await until(stream, "batch"))[-1]
+    assert again.batch == first.batch
+    assert again.server_time.ToNanoseconds() >= later.server_time.ToNanoseconds() > first.server_time.ToNanoseconds()

@@ -50,7 +50,7 @@ class SignalPublisher:
         self._running: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
-    async def publish(self, signal: pb.Signal, *, timeout: float = 30) -> Published:  # noqa: ASYNC109
+    async def publish(self, signal: pb.Signal, *, timeout: float = 30) -> Published:  # noqa: ASYNC109 - travels with the signal
         """Publishes a signal and returns where it is, after it was committed.
 
         The signal itself stays as it is; what is sent gets a signal_id (UUIDv7) and a signal_time (now) if it has none.
@@ -59,7 +59,7 @@ class SignalPublisher:
         """
         return await (await self.submit(signal, timeout=timeout))
 
-    async def submit(self, signal: pb.Signal, *, timeout: float = 30) -> asyncio.Future[Published]:  # noqa: ASYNC109
+    async def submit(self, signal: pb.Signal, *, timeout: float = 30) -> asyncio.Future[Published]:  # noqa: ASYNC109 - travels with the signal
         """Publishes a signal without waiting for its commit: only until fewer than `max_in_flight` are under way.
 
         The future tells what `publish` would.

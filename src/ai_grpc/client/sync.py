@@ -136,7 +136,7 @@ class SyncSubscriber:
     ) -> None:
         self.close()
 
-    async def _next(self, timeout: float) -> pb.SignalEvent | None:  # noqa: ASYNC109
+    async def _next(self, timeout: float) -> pb.SignalEvent | None:  # noqa: ASYNC109 - None says that it passed
         try:
             async with asyncio.timeout(timeout):
                 return await anext(self._subscriber)

@@ -41,8 +41,9 @@ async def publish_stream(
         writer.closing.remove_done_callback(stop)
         reader.cancel()
         while not answers.empty():
-            if (ack := answers.get_nowait()) is not None:
-                ack.cancel()
+            # An answer that nobody takes any more is no fault of this process.
+            if (ack := answers.get_nowait()) is not None and not ack.cancel() and not ack.cancelled():
+                ack.exception()
         await asyncio.gather(reader, return_exceptions=True)
 
 

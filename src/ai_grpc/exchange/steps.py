@@ -14,7 +14,7 @@ MAX_BATCH_BYTES: Final = 1024 * 1024
 
 @dataclass(slots=True)
 class Batch:
-    """Encoded events; every matching one up to the sequence has been given. `message` is for who encodes the whole."""
+    """Encoded events; every matching one up to the sequence has been given. `message` is for who encodes it."""
 
     sequence: int
     events: Sequence[bytes]

@@ -93,14 +93,14 @@ class Subscriptions:
         return Response(position=self._position(after), server_time=_now(), started=started).SerializeToString()
 
     def _encode(self, step: Step) -> bytes:
-        if isinstance(step, Batch) and step.message:
-            return step.message
+        if isinstance(step, Batch):
+            # Shared but for the time: whoever asks for these events later is told his own.
+            if not step.message:
+                position = Response(position=self._position(step.sequence)).SerializeToString()
+                step.message = position + length_delimited(Response.BATCH_FIELD_NUMBER, b"".join(step.events))
+            return step.message + length_delimited(Response.SERVER_TIME_FIELD_NUMBER, _now().SerializeToString())
         message = Response(position=self._position(step.sequence), server_time=_now())
         match step:
-            case Batch():
-                batch = length_delimited(Response.BATCH_FIELD_NUMBER, b"".join(step.events))
-                step.message = message.SerializeToString() + batch
-                return step.message
             case CaughtUp():
                 message.caught_up.SetInParent()
             case FellBehind():
