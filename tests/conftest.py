@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 import uuid
@@ -22,6 +23,11 @@ from ai_grpc.postgres import binaries
 from tests.cluster import Cluster
 
 CONTAINER = "postgres:17"
+
+
+def pytest_configure() -> None:
+    """Lets programs that the tests start hear Ctrl-C: a shell that runs this in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
