@@ -46,7 +46,7 @@ protos: $(READY) ## The stubs in src/ai_grpc/v1 from protos/
 	@rm -f src/ai_grpc/v1/*_pb2*
 	@$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=src --grpc_python_out=src \
 		--mypy_out=quiet:src --mypy_grpc_out=quiet:src protos/ai_grpc/v1/*.proto
-	@rm -f src/ai_grpc/v1/errors_pb2_grpc.py*
+	@cd src/ai_grpc/v1 && rm -f errors_pb2_grpc.py* periods_pb2_grpc.py* streams_pb2_grpc.py*
 
 breaking: $(READY) ## Breaking changes of the contract against main
 	@if git cat-file -e $(or $(AGAINST),main):protos 2>/dev/null; then \

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import uvloop
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from benchmarks.bare import Subscriptions
 from benchmarks.frames import sequences
 from benchmarks.load import settle
@@ -38,7 +39,7 @@ class Bots:
 
     async def subscribe(self, host: str, port: int, streams: int) -> None:
         """Adds subscribers on one connection; they begin with the next event."""
-        request = pb.SubscribeSignalsRequest(latest=pb.SubscribeSignalsRequest.Latest())
+        request = pb.SubscribeSignalsRequest(latest=streams_pb2.Latest())
         listeners = [self._listener() for _ in range(streams)]
         connection = Subscriptions(request, listeners, self.fail)
         await asyncio.get_running_loop().create_connection(lambda: connection, host, port)

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.db import json_of, load_queries
 from ai_grpc.exchange.checks import Row, publication
-from ai_grpc.exchange.log import EVERYTHING
+from ai_grpc.exchange.log import SIGNALS
 from ai_grpc.exchange.submission import arguments_of
 from ai_grpc.v1 import signals_pb2 as pb
 from benchmarks.load import Call, settle, warm
@@ -72,7 +72,7 @@ async def select_seconds(connection: asyncpg.Connection, events: int, page: int)
     settle()
     started, count = time.perf_counter(), 0
     for after in range(0, events, page):
-        count += len(await connection.fetch(READ_EVENTS, after, events, *EVERYTHING.parameters, page))
+        count += len(await connection.fetch(READ_EVENTS, after, events, *SIGNALS.everything.parameters, page))
     seconds = time.perf_counter() - started
     if count != events:
         raise RuntimeError(f"{count} of {events} events were read")

@@ -13,6 +13,7 @@ import grpc
 
 from ai_grpc.client import connect
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from benchmarks.ceilings import append_seconds
 from benchmarks.empty import empty_server
@@ -91,7 +92,7 @@ async def acks_and_events(exchange: Exchange, count: int) -> tuple[list[float], 
     acks: list[float] = []
     events: list[float] = []
     arrivals: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
-    stream = exchange.signals.SubscribeSignals(pb.SubscribeSignalsRequest(latest=pb.SubscribeSignalsRequest.Latest()))
+    stream = exchange.signals.SubscribeSignals(pb.SubscribeSignalsRequest(latest=streams_pb2.Latest()))
     await stream.read()
     settle()
     async with asyncio.TaskGroup() as reading:

@@ -13,6 +13,7 @@ import uvloop
 
 from ai_grpc.client import SignalSubscriber, connect
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from benchmarks.frames import sequences
 from benchmarks.load import settle
 
@@ -25,7 +26,7 @@ async def counted(target: str, events: int) -> float:
     async with connect(target) as channel:
         await channel.channel_ready()
         subscribe = channel.unary_stream(METHOD, pb.SubscribeSignalsRequest.SerializeToString, bytes)
-        request = pb.SubscribeSignalsRequest(earliest=pb.SubscribeSignalsRequest.Earliest(), max_batch_size=LARGEST)
+        request = pb.SubscribeSignalsRequest(earliest=streams_pb2.Earliest(), max_batch_size=LARGEST)
         settle()
         started, last = time.perf_counter(), 0
         stream = subscribe(request)

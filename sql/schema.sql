@@ -91,6 +91,46 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) RETURNS TABLE(stop_requested boolean, state text, misfit text, length integer)
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  session RECORD;
+  metrics JSONB;
+  series JSONB;
+  known INTEGER;
+BEGIN
+  SELECT s.status, s.stop_requested, s.training_metrics INTO session
+  FROM ai_trading.training_sessions AS s WHERE s.session_id = id FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  metrics := coalesce(session.training_metrics, '{}');
+  IF session.status = 'running' THEN
+    FOR number IN 1 .. cardinality(names) LOOP
+      series := CASE jsonb_typeof(metrics -> names[number]) WHEN 'array' THEN metrics -> names[number] ELSE '[]' END;
+      -- How much of the piece is there already.
+      known := least(jsonb_array_length(series) - offsets[number], jsonb_array_length(pieces[number]));
+      IF known < 0 OR EXISTS (
+        SELECT FROM generate_series(0, known - 1) AS place
+        WHERE series -> (offsets[number] + place) <> pieces[number] -> place
+      ) THEN
+        RETURN QUERY SELECT session.stop_requested, session.status::TEXT, names[number], jsonb_array_length(series);
+        RETURN;
+      END IF;
+      metrics := metrics || jsonb_build_object(names[number], series || coalesce((
+        SELECT jsonb_agg(piece.value ORDER BY piece.place)
+        FROM jsonb_array_elements(pieces[number]) WITH ORDINALITY AS piece (value, place) WHERE piece.place > known
+      ), '[]'));
+    END LOOP;
+    UPDATE ai_trading.training_sessions AS s
+    SET training_metrics = metrics || coalesce(facts, '{}'), heartbeat_at = clock_timestamp()
+    WHERE s.session_id = id;
+  END IF;
+  RETURN QUERY SELECT session.stop_requested, session.status::TEXT, NULL::TEXT, NULL::INTEGER;
+END
+$$;
+
 CREATE FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) RETURNS TABLE(log_sequence bigint, state text, won boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -116,6 +156,47 @@ BEGIN
     FROM ai_trading.ai_signals AS s WHERE s.signal_id = ended_id;
   END IF;
 END
+$$;
+
+CREATE TABLE ai_trading.rl_episodes (
+    episode_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    session_id uuid NOT NULL,
+    episode_number integer NOT NULL,
+    total_reward double precision NOT NULL,
+    episode_length integer NOT NULL,
+    final_portfolio_value numeric,
+    max_drawdown double precision,
+    actions_taken jsonb NOT NULL,
+    rewards jsonb NOT NULL,
+    episode_end_reason character varying DEFAULT ''::character varying NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT actions_taken_has_at_most_100000_elements CHECK ((jsonb_array_length(actions_taken) <= 100000)),
+    CONSTRAINT episode_end_reason_has_at_most_50_characters CHECK ((char_length((episode_end_reason)::text) <= 50)),
+    CONSTRAINT episode_length_is_not_negative CHECK ((episode_length >= 0)),
+    CONSTRAINT episode_number_is_at_least_1 CHECK ((episode_number >= 1)),
+    CONSTRAINT final_portfolio_value_has_at_most_9_digits_and_6_decimals CHECK (((abs(final_portfolio_value) < (1000000000)::numeric) AND (final_portfolio_value = round(final_portfolio_value, 6)))),
+    CONSTRAINT max_drawdown_is_a_finite_number CHECK ((abs(max_drawdown) < 'Infinity'::double precision)),
+    CONSTRAINT rewards_has_at_most_100000_elements CHECK ((jsonb_array_length(rewards) <= 100000)),
+    CONSTRAINT total_reward_is_a_finite_number CHECK ((abs(total_reward) < 'Infinity'::double precision))
+);
+
+CREATE FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summary boolean) RETURNS TABLE(session_id text, episode_number integer, total_reward double precision, episode_length integer, final_portfolio_value text, max_drawdown double precision, actions_taken jsonb, rewards jsonb, episode_end_reason text, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    e.session_id::text, e.episode_number, e.total_reward, e.episode_length,
+    trim_scale(e.final_portfolio_value)::text, e.max_drawdown,
+    CASE WHEN NOT summary THEN e.actions_taken END, CASE WHEN NOT summary THEN e.rewards END,
+    e.episode_end_reason::text, e.created_at
+$$;
+
+CREATE FUNCTION ai_trading.event_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) RETURNS record
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT coalesce(last.sequence, meta.floor), greatest(last.commit_time, clock_timestamp())
+  FROM ai_trading.event_log_meta AS meta
+  LEFT JOIN (SELECT l.sequence, l.commit_time FROM ai_trading.event_log AS l ORDER BY l.sequence DESC LIMIT 1) AS last
+    ON TRUE
 $$;
 
 CREATE FUNCTION ai_trading.expire_signals(most integer) RETURNS bigint
@@ -152,6 +233,19 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ai_trading.fail_silent_sessions() RETURNS bigint
+    LANGUAGE sql
+    AS $$
+  WITH failed AS (
+    UPDATE ai_trading.training_sessions AS s
+    SET status = 'failed', end_time = clock_timestamp(),
+      error_message = format('heartbeat lost: none for %s s', extract(epoch FROM s.heartbeat_timeout)::DOUBLE PRECISION)
+    WHERE s.status = 'running' AND s.heartbeat_at + s.heartbeat_timeout < clock_timestamp()
+    RETURNING s.session_id
+  )
+  SELECT count(*) FROM failed
+$$;
+
 CREATE FUNCTION ai_trading.lock_signal_log() RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -162,6 +256,28 @@ BEGIN
   PERFORM pg_advisory_xact_lock(4711001, 0);
 END
 $$;
+
+CREATE FUNCTION ai_trading.log_event() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $_$
+DECLARE
+  head BIGINT;
+  now TIMESTAMPTZ;
+  content JSONB;
+BEGIN
+  EXECUTE format('SELECT to_jsonb(m) FROM ai_trading.%I($1) AS m', TG_ARGV[2]) INTO content USING NEW;
+  PERFORM pg_advisory_xact_lock(4711001, 3);
+  SELECT h.sequence, h.commit_time INTO head, now FROM ai_trading.event_log_head() AS h;
+  INSERT INTO ai_trading.event_log VALUES (head + 1, TG_ARGV[0], TG_ARGV[1], now, content);
+  IF TG_NARGS > 3 THEN
+    EXECUTE format('UPDATE ai_trading.%I SET sequence = $1 WHERE %I = $2', TG_TABLE_NAME, TG_ARGV[3])
+    USING head + 1, (content ->> TG_ARGV[3])::UUID;
+  END IF;
+  RETURN NULL;
+END
+$_$;
 
 CREATE TABLE ai_trading.ai_models (
     model_id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -192,6 +308,12 @@ CREATE FUNCTION ai_trading.model_message(a ai_trading.ai_models) RETURNS TABLE(m
     a.configuration, a.performance_metrics, a.is_active,
     ARRAY(SELECT named.alias::text FROM ai_trading.ai_model_aliases AS named WHERE named.model_id = a.model_id ORDER BY 1),
     a.created_at, a.updated_at
+$$;
+
+CREATE FUNCTION ai_trading.period_message(days daterange) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  SELECT jsonb_build_object('start_date', lower(days)::text, 'end_date', upper(days)::text) WHERE days IS NOT NULL
 $$;
 
 CREATE FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) RETURNS record
@@ -273,6 +395,60 @@ CREATE FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) RETURNS TABLE
     'SIGNAL_STATE_' || s.status, s.pattern_id, s.trade_plan_id, s.created_at
 $$;
 
+CREATE TABLE ai_trading.training_sessions (
+    session_id uuid NOT NULL,
+    model_id uuid NOT NULL,
+    session_name character varying NOT NULL,
+    start_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    end_time timestamp with time zone,
+    status character varying(20) DEFAULT 'running'::character varying NOT NULL,
+    training_data_period daterange,
+    validation_data_period daterange,
+    hyperparameters jsonb,
+    training_metrics jsonb,
+    final_performance jsonb,
+    model_artifacts_path text DEFAULT ''::text NOT NULL,
+    error_message text DEFAULT ''::text NOT NULL,
+    heartbeat_timeout interval DEFAULT '00:05:00'::interval NOT NULL,
+    heartbeat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    stop_requested boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT a_session_that_runs_has_no_end CHECK ((((status)::text = 'running'::text) = (end_time IS NULL))),
+    CONSTRAINT error_message_has_at_most_10000_characters CHECK ((char_length(error_message) <= 10000)),
+    CONSTRAINT final_performance_has_at_most_64_kib CHECK ((octet_length((final_performance)::text) <= 65536)),
+    CONSTRAINT heartbeat_timeout_is_1_second_to_7_days CHECK (((heartbeat_timeout >= '00:00:01'::interval) AND (heartbeat_timeout <= '7 days'::interval))),
+    CONSTRAINT hyperparameters_has_at_most_64_kib CHECK ((octet_length((hyperparameters)::text) <= 65536)),
+    CONSTRAINT model_artifacts_path_has_at_most_1000_characters CHECK ((char_length(model_artifacts_path) <= 1000)),
+    CONSTRAINT session_name_has_1_to_100_characters CHECK (((char_length((session_name)::text) >= 1) AND (char_length((session_name)::text) <= 100))),
+    CONSTRAINT training_metrics_has_at_most_1_mib CHECK ((octet_length((training_metrics)::text) <= 1048576)),
+    CONSTRAINT training_status_is_known CHECK (((status)::text = ANY ((ARRAY['running'::character varying, 'completed'::character varying, 'failed'::character varying, 'stopped'::character varying])::text[])))
+);
+
+CREATE FUNCTION ai_trading.training_session_message(s ai_trading.training_sessions) RETURNS TABLE(session_id text, model_id text, session_name text, state text, training_data_period jsonb, validation_data_period jsonb, hyperparameters jsonb, training_metrics jsonb, final_performance jsonb, model_artifacts_path text, error_message text, heartbeat_timeout interval, stop_requested boolean, start_time timestamp with time zone, heartbeat_time timestamp with time zone, end_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    s.session_id::text, s.model_id::text, s.session_name::text, 'TRAINING_STATE_' || upper(s.status),
+    ai_trading.period_message(s.training_data_period), ai_trading.period_message(s.validation_data_period),
+    s.hyperparameters, s.training_metrics, s.final_performance, s.model_artifacts_path, s.error_message,
+    s.heartbeat_timeout, s.stop_requested, s.start_time, s.heartbeat_at, s.end_time
+$$;
+
+CREATE FUNCTION ai_trading.trim_event_log(moment timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  count BIGINT;
+BEGIN
+  UPDATE ai_trading.event_log_meta AS m SET floor = last.sequence
+  FROM (SELECT max(l.sequence) AS sequence FROM ai_trading.event_log AS l WHERE l.commit_time <= moment) AS last
+  WHERE last.sequence > m.floor;
+  DELETE FROM ai_trading.event_log AS l USING ai_trading.event_log_meta AS m WHERE l.sequence <= m.floor;
+  GET DIAGNOSTICS count = ROW_COUNT;
+  RETURN count;
+END
+$$;
+
 CREATE FUNCTION ai_trading.trim_signal_log(through bigint) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -293,6 +469,25 @@ CREATE TABLE ai_trading.ai_model_aliases (
     model_id uuid NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT alias_starts_with_a_lower_case_letter_and_has_at_most_50_of_the CHECK (((alias)::text ~ '^[a-z][a-z0-9_-]{0,49}$'::text))
+);
+
+CREATE TABLE ai_trading.event_log (
+    sequence bigint NOT NULL,
+    topic character varying(20) NOT NULL,
+    kind character varying(10) NOT NULL,
+    commit_time timestamp with time zone NOT NULL,
+    content jsonb NOT NULL,
+    CONSTRAINT event_kind_is_known CHECK (((kind)::text = ANY ((ARRAY['RECORDED'::character varying, 'REPORTED'::character varying, 'RESOLVED'::character varying])::text[]))),
+    CONSTRAINT topic_is_known CHECK (((topic)::text = ANY ((ARRAY['ANOMALY'::character varying, 'GENERATION'::character varying, 'PERFORMANCE'::character varying])::text[])))
+);
+
+COMMENT ON COLUMN ai_trading.event_log.content IS 'The message about the row, as it was when this happened.';
+
+CREATE TABLE ai_trading.event_log_meta (
+    one_row boolean DEFAULT true NOT NULL,
+    epoch uuid DEFAULT gen_random_uuid() NOT NULL,
+    floor bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT there_is_one_row CHECK (one_row)
 );
 
 CREATE TABLE ai_trading.log_meta (
@@ -323,17 +518,32 @@ ALTER TABLE ONLY ai_trading.ai_models
 ALTER TABLE ONLY ai_trading.ai_signals
     ADD CONSTRAINT ai_signals_pkey PRIMARY KEY (signal_id);
 
+ALTER TABLE ONLY ai_trading.event_log_meta
+    ADD CONSTRAINT event_log_meta_pkey PRIMARY KEY (one_row);
+
+ALTER TABLE ONLY ai_trading.event_log
+    ADD CONSTRAINT event_log_pkey PRIMARY KEY (sequence);
+
 ALTER TABLE ONLY ai_trading.log_meta
     ADD CONSTRAINT log_meta_pkey PRIMARY KEY (one_row);
 
 ALTER TABLE ONLY ai_trading.ai_models
     ADD CONSTRAINT model_name_and_version_are_unique UNIQUE (model_name, version);
 
+ALTER TABLE ONLY ai_trading.rl_episodes
+    ADD CONSTRAINT rl_episodes_pkey PRIMARY KEY (episode_id);
+
 ALTER TABLE ONLY ai_trading.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
+ALTER TABLE ONLY ai_trading.rl_episodes
+    ADD CONSTRAINT session_and_episode_number_are_unique UNIQUE (session_id, episode_number);
+
 ALTER TABLE ONLY ai_trading.signal_log
     ADD CONSTRAINT signal_log_pkey PRIMARY KEY (sequence);
+
+ALTER TABLE ONLY ai_trading.training_sessions
+    ADD CONSTRAINT training_sessions_pkey PRIMARY KEY (session_id);
 
 CREATE INDEX idx_ai_model_aliases_model ON ai_trading.ai_model_aliases USING btree (model_id);
 
@@ -353,29 +563,62 @@ CREATE INDEX idx_ai_signals_time ON ai_trading.ai_signals USING btree (signal_ti
 
 CREATE INDEX idx_ai_signals_type_confidence ON ai_trading.ai_signals USING btree (signal_type, confidence DESC);
 
+CREATE INDEX idx_rl_episodes_reward ON ai_trading.rl_episodes USING btree (session_id, total_reward DESC);
+
+CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions USING btree (heartbeat_at) WHERE ((status)::text = 'running'::text);
+
+CREATE INDEX idx_training_sessions_model_time ON ai_trading.training_sessions USING btree (model_id, start_time DESC);
+
+CREATE INDEX idx_training_sessions_started ON ai_trading.training_sessions USING btree (start_time DESC, session_id DESC);
+
 ALTER TABLE ONLY ai_trading.ai_model_aliases
     ADD CONSTRAINT ai_model_aliases_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY ai_trading.ai_signals
     ADD CONSTRAINT ai_signals_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
 
+ALTER TABLE ONLY ai_trading.rl_episodes
+    ADD CONSTRAINT rl_episodes_session_id_fkey FOREIGN KEY (session_id) REFERENCES ai_trading.training_sessions(session_id);
+
+ALTER TABLE ONLY ai_trading.training_sessions
+    ADD CONSTRAINT training_sessions_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
+
 GRANT USAGE ON SCHEMA ai_trading TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[], messages bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[], messages bytea[]) TO ai_trading_service;
 
+REVOKE ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) TO ai_trading_service;
+
 REVOKE ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) TO ai_trading_service;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.rl_episodes TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summary boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summary boolean) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.event_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.event_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.expire_signals(most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.expire_signals(most integer) TO ai_trading_service;
 
+REVOKE ALL ON FUNCTION ai_trading.fail_silent_sessions() FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.fail_silent_sessions() TO ai_trading_service;
+
 REVOKE ALL ON FUNCTION ai_trading.lock_signal_log() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ai_trading.log_event() FROM PUBLIC;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.ai_models TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.period_message(days daterange) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.period_message(days daterange) TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) TO ai_trading_service;
@@ -388,9 +631,20 @@ GRANT SELECT ON TABLE ai_trading.ai_signals TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) TO ai_trading_service;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.training_sessions TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.training_session_message(s ai_trading.training_sessions) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.training_session_message(s ai_trading.training_sessions) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.trim_event_log(moment timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION ai_trading.trim_signal_log(through bigint) FROM PUBLIC;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ai_trading.ai_model_aliases TO ai_trading_service;
+
+GRANT SELECT ON TABLE ai_trading.event_log TO ai_trading_service;
+
+GRANT SELECT ON TABLE ai_trading.event_log_meta TO ai_trading_service;
 
 GRANT SELECT ON TABLE ai_trading.log_meta TO ai_trading_service;
 

@@ -8,11 +8,12 @@ from typing import Any, Final
 import grpc
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 
 Subscription = grpc.aio.UnaryStreamCall[pb.SubscribeSignalsRequest, pb.SubscribeSignalsResponse]
 
-EARLIEST: Final = pb.SubscribeSignalsRequest.Earliest()
+EARLIEST: Final = streams_pb2.Earliest()
 
 
 def subscribe(channel: grpc.aio.Channel, **request: Any) -> Subscription:

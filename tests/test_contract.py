@@ -17,7 +17,8 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from ai_grpc.db import load_queries
-from ai_grpc.v1 import errors_pb2, models_pb2, signals_pb2
+from ai_grpc.records import bound
+from ai_grpc.v1 import errors_pb2, models_pb2, signals_pb2, training_pb2
 from tests.signals import execute
 
 ROOT: Final = Path(__file__).parents[1]
@@ -36,16 +37,20 @@ MESSAGES: Final[list[tuple[str, str, Descriptor, set[str]]]] = [
     ("models", "update_model", models_pb2.Model.DESCRIPTOR, set()),
     ("models", "set_model_active", models_pb2.Model.DESCRIPTOR, set()),
     ("models", "resolve_model_alias", models_pb2.Model.DESCRIPTOR, set()),
+    ("training", "get_training_session", training_pb2.TrainingSession.DESCRIPTOR, set()),
+    ("training", "list_training_sessions", training_pb2.TrainingSession.DESCRIPTOR, PAGE),
+    ("training", "list_episodes", training_pb2.Episode.DESCRIPTOR, {"page_number"}),
 ]
 
 ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
     ("signal_type_is_known", signals_pb2.SignalType.DESCRIPTOR, "SIGNAL_TYPE_"),
     ("status_is_known", signals_pb2.SignalState.DESCRIPTOR, "SIGNAL_STATE_"),
     ("kind_is_known", signals_pb2.SignalEvent.Kind.DESCRIPTOR, "KIND_"),
+    ("training_status_is_known", training_pb2.TrainingState.DESCRIPTOR, "TRAINING_STATE_"),
 ]
 
 STEMS: Final = sorted(path.stem for path in (ROOT / "src" / "ai_grpc" / "queries").glob("*.sql"))
-QUERIES: Final = {(stem, name): sql for stem in STEMS for name, sql in load_queries(stem).items()}
+QUERIES: Final = {(stem, name): bound(sql)[0] for stem in STEMS for name, sql in load_queries(stem).items()}
 COUNT_PARAMETERS: Final = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'query'"
 DEFINITION: Final = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1"
 INDEXES: Final = {
@@ -94,7 +99,7 @@ async def test_a_column_holds_the_names_of_its_enum(database: str) -> None:
     for constraint, enum, prefix in ENUMS:
         rows = await execute(database, DEFINITION, constraint)
         names = [value.name.removeprefix(prefix) for value in enum.values if value.number]
-        assert re.findall(r"'(\w+)'", rows[0][0]) == names
+        assert [name.upper() for name in re.findall(r"'(\w+)'", rows[0][0])] == names
 
 
 async def test_the_indexes_of_the_specification_exist(database: str) -> None:
@@ -126,8 +131,9 @@ def test_the_stubs_are_those_of_the_protos(tmp_path: Path) -> None:
     quiet = {"--mypy_out": "quiet:", "--mypy_grpc_out": "quiet:"}
     _protoc(*(f"{kind}={quiet.get(kind, '')}{tmp_path}" for kind in kinds))
     fresh = {path.name: path.read_bytes() for path in (tmp_path / "ai_grpc" / "v1").iterdir()}
-    # It holds no service.
-    del fresh["errors_pb2_grpc.py"], fresh["errors_pb2_grpc.pyi"]
+    # They hold no service.
+    for stem in ("errors", "periods", "streams"):
+        del fresh[f"{stem}_pb2_grpc.py"], fresh[f"{stem}_pb2_grpc.pyi"]
     committed = {path.name: path.read_bytes() for path in STUBS.glob("*_pb2*.py*")}
     assert sorted(committed) == sorted(fresh)
     assert [name for name in fresh if committed[name] != fresh[name]] == []

@@ -9,13 +9,14 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from ai_grpc import server
 from ai_grpc.app import running
 from ai_grpc.v1.models_pb2 import ListModelsRequest
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from tests.cluster import Cluster
 from tests.signals import an_exchange, chosen, details, refusal
 
-SERVICES = ["", "ai_grpc.v1.ModelService", "ai_grpc.v1.SignalService"]
+SERVICES = ["", *server.SERVICES]
 SERVING = HealthCheckResponse(status=HealthCheckResponse.SERVING)
 NOT_SERVING = HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)
 UNKNOWN = HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
@@ -52,12 +53,12 @@ async def test_a_stopping_server_tells_those_who_watch_and_waits_for_none(databa
 async def test_health_follows_the_database(cluster: Cluster) -> None:
     async with an_exchange(cluster.url(), poll_interval=0.05) as channel:
         watches = [aiter(HealthStub(channel).Watch(HealthCheckRequest(service=service))) for service in SERVICES]
-        assert await asyncio.gather(*map(anext, watches)) == [SERVING] * 3
+        assert await asyncio.gather(*map(anext, watches)) == [SERVING] * len(SERVICES)
         await asyncio.to_thread(cluster.stop, "immediate")
-        assert await asyncio.gather(*map(anext, watches)) == [NOT_SERVING] * 3
+        assert await asyncio.gather(*map(anext, watches)) == [NOT_SERVING] * len(SERVICES)
         error = await refusal(ModelServiceStub(channel).ListModels(ListModelsRequest()))
         assert (error.code(), details(error).reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
         assert details(error).retry_delay is not None
         await asyncio.to_thread(cluster.start)
-        assert await asyncio.gather(*map(anext, watches)) == [SERVING] * 3
+        assert await asyncio.gather(*map(anext, watches)) == [SERVING] * len(SERVICES)
         await ModelServiceStub(channel).ListModels(ListModelsRequest())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from importlib import import_module
 from typing import Any, Final
 
 import grpc
@@ -13,6 +14,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from ai_grpc.server import MODULES
 from ai_grpc.v1 import models_pb2, signals_pb2
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
@@ -21,8 +23,9 @@ from tests.signals import a_model, a_signal, an_active_model, an_exchange, detai
 from tests.streams import EARLIEST, subscribe, until
 
 SERVICES: Final = [
-    *models_pb2.DESCRIPTOR.services_by_name.values(),
-    *signals_pb2.DESCRIPTOR.services_by_name.values(),
+    service
+    for module in MODULES.values()
+    for service in import_module(module.__name__.removesuffix("_grpc")).DESCRIPTOR.services_by_name.values()
 ]
 METHODS: Final = [method for service in SERVICES for method in service.methods]
 
@@ -39,8 +42,10 @@ async def test_bytes_that_are_no_message_are_refused(database: str, subtests: py
 def send(channel: Any, method: MethodDescriptor, data: bytes) -> Any:
     """Sends bytes instead of a message; awaits the first response."""
     path = f"/{method.containing_service.full_name}/{method.name}"
-    if method.client_streaming:
+    if method.client_streaming and method.server_streaming:
         return anext(aiter(channel.stream_stream(path)(iter([data]))))
+    if method.client_streaming:
+        return channel.stream_unary(path)(iter([data]))
     if method.server_streaming:
         return anext(aiter(channel.unary_stream(path)(data)))
     return channel.unary_unary(path)(data)

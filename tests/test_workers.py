@@ -29,6 +29,7 @@ from ai_grpc.errors import ConfigurationError
 from ai_grpc.logs import AccessLog
 from ai_grpc.port import held_port
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from tests.cluster import free_port
 from tests.load import load_on
 from tests.server import ServerProcess, serving
@@ -122,9 +123,7 @@ async def test_told_to_stop_every_worker_says_goodbye(number: signal.Signals, da
             await started(stream)
         os.kill(server.pid, number)
         for stream in streams:
-            assert (await until(stream, "closing"))[
-                -1
-            ].closing.reason == pb.SubscribeSignalsResponse.Closing.REASON_SHUTDOWN
+            assert (await until(stream, "closing"))[-1].closing.reason == streams_pb2.Closing.REASON_SHUTDOWN
         assert await server.terminate() == 0
     assert server.log.count("ended: status 0") == 2
 

@@ -20,20 +20,27 @@ from ai_grpc import db, migrations
 from ai_grpc.dsn import normalise
 from ai_grpc.embedded import database
 from ai_grpc.errors import ConfigurationError
-from ai_grpc.exchange.events import Event
+from ai_grpc.exchange.entries import Log
 from ai_grpc.exchange.feed import Feed
-from ai_grpc.exchange.log import LogReader
-from ai_grpc.exchange.notifier import Notifier
+from ai_grpc.exchange.follower import Follower
+from ai_grpc.exchange.log import SIGNALS
 from ai_grpc.exchange.subscribing import Subscriptions
 from ai_grpc.exchange.sweeper import Sweeper
-from ai_grpc.exchange.tail import Tail
+from ai_grpc.exchange.topics import TOPICS
 from ai_grpc.exchange.writer import SignalWriter
 from ai_grpc.health import Health
 from ai_grpc.logs import AccessLog
+from ai_grpc.records import Records
 from ai_grpc.server import SERVICES, bind, create_server
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.signals import SignalServicer
-from ai_grpc.settings import Settings
+from ai_grpc.services.training import TrainingServicer
+from ai_grpc.settings import MIB, Settings
+from ai_grpc.upkeep import Upkeep
+
+# Of what is not signals there is little.
+TOPIC_EVENTS = 4096
+TOPIC_BYTES = 16 * MIB
 
 logger = logging.getLogger(__name__)
 
@@ -100,14 +107,15 @@ class Service:
 
     server: grpc.aio.Server
     health: Health
-    feed: Feed
+    feeds: Sequence[Feed]
     writer: SignalWriter
     loops: Sequence[Loop]
 
     async def drain(self, grace: float) -> None:
         """Says goodbye to every stream, takes nothing more, and answers what was taken, within `grace` seconds."""
         self.health.drain()
-        self.feed.close()
+        for feed in self.feeds:
+            feed.close()
         self.writer.close()
         # A client that does not read is cut off; the rest of the time is for the connections to the database.
         await self.server.stop(0.9 * grace)
@@ -126,43 +134,54 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
 
     tail_url = settings.tail_database_url
     tail_dsn = normalise(tail_url.get_secret_value()) if tail_url else dsn
-    log = LogReader(replay)
-    feed = Feed(
-        log, ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, lifetime=settings.stream_lifetime
-    )
     server_id = _server_id(worker)
     health = Health(SERVICES, server_id)
-    tail = Tail(db.Line(tail_dsn, settings, "tail"), feed, health.on_database, poll_interval=settings.poll_interval)
-    await tail.begin()
-    notifier = Notifier(db.Line(dsn, settings, "notify"))
 
-    def tell_the_others(head: int) -> None:
-        if not tail.alone:
-            notifier.wake(head)
+    def follower(log: Log, name: str, on_database: Callable[[bool], None], events: int, size: int) -> Follower:
+        return Follower(
+            log,
+            replay,
+            db.Line(tail_dsn, settings, f"{name} tail"),
+            db.Line(dsn, settings, f"{name} notify"),
+            on_database,
+            ring_events=events,
+            ring_bytes=size,
+            lifetime=settings.stream_lifetime,
+            poll_interval=settings.poll_interval,
+        )
 
-    def on_change(head: int) -> None:
-        tail.wake()
-        tell_the_others(head)
-
-    def on_commit(events: list[Event]) -> None:
-        tail.offer(events)
-        tell_the_others(events[-1].sequence)
-
+    signal_log = follower(SIGNALS, "signal", health.on_database, settings.ring_events, settings.ring_bytes)
+    topic_log = follower(TOPICS, "topic", lambda up: None, TOPIC_EVENTS, TOPIC_BYTES)
+    for log in (signal_log, topic_log):
+        await log.tail.begin()
     writer = SignalWriter(
         db.Line(dsn, settings, "append"),
-        on_commit,
+        signal_log.offer,
         batch_rows=settings.append_batch_rows,
         queue_rows=settings.append_queue_rows,
         queue_bytes=settings.append_queue_bytes,
     )
-    sweeper = Sweeper(db.Line(dsn, settings, "sweep"), on_change, interval=settings.sweep_interval)
-    subscriptions = Subscriptions(feed, log, limit=settings.max_subscriptions, server_id=server_id)
+    sweeper = Sweeper(db.Line(dsn, settings, "sweep"), signal_log.changed, interval=settings.sweep_interval)
+    subscriptions = Subscriptions(limit=settings.max_subscriptions, server_id=server_id)
 
+    def records(stem: str) -> Records:
+        return Records(stem, calls, reads)
+
+    servicers = {
+        "SignalService": SignalServicer(calls, reads, writer, signal_log, subscriptions),
+        "ModelService": ModelServicer(records("models")),
+        "TrainingService": TrainingServicer(records("training")),
+    }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)
-    signals = SignalServicer(calls, reads, writer, feed, subscriptions, on_change)
-    server = create_server(settings, access_log, signals, ModelServicer(calls, reads), health)
-    return Service(server, health, feed, writer, [writer, tail, notifier, sweeper])
+    server = create_server(settings, access_log, servicers, health)
+    loops = [
+        writer,
+        sweeper,
+        Upkeep(calls, interval=settings.upkeep_interval),
+        *(loop for log in (signal_log, topic_log) for loop in (log.tail, log.notifier)),
+    ]
+    return Service(server, health, [signal_log.feed, topic_log.feed], writer, loops)
 
 
 def _look_for_garbage_less_often() -> None:

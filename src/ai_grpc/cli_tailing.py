@@ -24,6 +24,7 @@ from rich.text import Text
 from ai_grpc.client import SignalSubscriber
 from ai_grpc.client.options import Start
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 
 REFRESH_SECONDS: Final = 0.125
 STDOUT_SECONDS: Final = 0.5
@@ -38,7 +39,7 @@ async def follow(
     """Shows or prints the events until it is cancelled; then says how to go on."""
     position = None
     if after is not None:
-        position = pb.Position(epoch=epoch or await _present_epoch(targets), sequence=after)
+        position = streams_pb2.Position(epoch=epoch or await _present_epoch(targets), sequence=after)
     console = Console()
     async with SignalSubscriber(targets, start=start, position=position, filter=selection) as subscriber:
         try:

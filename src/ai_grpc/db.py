@@ -122,7 +122,7 @@ def _options(settings: Settings, purpose: str, keyed: bool) -> dict[str, Any]:
 
 
 async def _add_codecs(connection: asyncpg.Connection) -> None:
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json_of, decoder=json.loads)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=str, decoder=json.loads)
 
 
 def json_of(struct: Struct, depth: int = MAX_DEPTH) -> str:

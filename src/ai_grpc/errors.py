@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ai_grpc.v1 import errors_pb2 as pb
 
@@ -121,8 +121,26 @@ class Internal(Error):
     status = "INTERNAL"
 
 
+# What a key of a message leads to, and the reason that says that it leads nowhere.
+NOUNS: Mapping[str, tuple[str, pb.ErrorReason.ValueType]] = {
+    "model_id": ("model", pb.ERROR_REASON_MODEL_NOT_FOUND),
+    "signal_id": ("signal", pb.ERROR_REASON_SIGNAL_NOT_FOUND),
+    "session_id": ("training session", pb.ERROR_REASON_TRAINING_SESSION_NOT_FOUND),
+    "run_id": ("optimization run", pb.ERROR_REASON_OPTIMIZATION_RUN_NOT_FOUND),
+    "analysis_id": ("spectrum analysis", pb.ERROR_REASON_SPECTRUM_ANALYSIS_NOT_FOUND),
+    "anomaly_id": ("anomaly", pb.ERROR_REASON_ANOMALY_NOT_FOUND),
+}
+
+
 class ConfigurationError(Exception):
     """The program cannot start like this; the text says, in one line, what is wrong and what to do."""
+
+
+def missing(key: str, value: str) -> NotFound:
+    """There is nothing with this key."""
+    noun, reason = NOUNS[key]
+    metadata: dict[str, Any] = {key: value}
+    return NotFound(reason, f"{noun} {value} does not exist", **metadata)
 
 
 def database_unavailable() -> Unavailable:

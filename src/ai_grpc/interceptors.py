@@ -29,7 +29,7 @@ from ai_grpc.errors import (
 from ai_grpc.logs import AccessLog
 from ai_grpc.statuses import rich_status
 from ai_grpc.v1 import errors_pb2
-from ai_grpc.violations import unstorable, violated_constraint
+from ai_grpc.violations import refused
 
 REQUEST_ID: Final = "x-request-id"
 
@@ -40,8 +40,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 # THE table: how an exception that left a handler reads in the contract, looked up along the exception's MRO.
 TABLE: Final[dict[type[BaseException], Callable[[Any, Message], Error]]] = {
     **{kind: lambda error, request: database_unavailable() for kind in UNAVAILABLE},
-    **{kind: lambda error, request: unstorable(request) for kind in BAD_VALUE},
-    asyncpg.IntegrityConstraintViolationError: violated_constraint,
+    **{kind: refused for kind in (*BAD_VALUE, asyncpg.IntegrityConstraintViolationError)},
     Error: lambda error, request: error,
     Exception: lambda error, request: Internal(errors_pb2.ERROR_REASON_INTERNAL, "the server has a fault"),
 }
@@ -53,16 +52,22 @@ class Malformed:
 
 class GuardedServer:
     """Stands in for the server when servicers are added, and wraps each of their handlers once: it has a request id and
-    a line in the log, answers every exception by the table, and unary calls are bounded in number and time.
+    a line in the log, answers every exception by the table, and calls with one answer are bounded in number and time.
 
     A grpc.aio interceptor would look up every call's handler anew, for a tenth of what an empty call costs.
     """
 
     def __init__(
-        self, server: grpc.aio.Server, access_log: AccessLog | None, *, max_calls: int, timeout: float
+        self,
+        server: grpc.aio.Server,
+        access_log: AccessLog | None,
+        *,
+        max_calls: int,
+        timeout: float,
+        lifetime: float,
     ) -> None:
         self._server, self._access_log = server, access_log
-        self._max_calls, self._timeout = max_calls, timeout
+        self._max_calls, self._timeout, self._lifetime = max_calls, timeout, lifetime
         self._calls = 0
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
@@ -76,7 +81,10 @@ class GuardedServer:
     def _wrap(self, method: str, handler: Any) -> Any:
         changes: dict[str, Any] = {"request_deserializer": _parser(handler.request_deserializer)}
         if not handler.response_streaming:
-            changes["unary_unary"] = self._unary(method, handler.unary_unary)
+            kind = "stream_unary" if handler.request_streaming else "unary_unary"
+            parsed = _each_parsed if handler.request_streaming else _parsed
+            timeout = self._lifetime if handler.request_streaming else self._timeout
+            changes[kind] = self._unary(method, getattr(handler, kind), parsed, timeout)
         elif handler.request_streaming:
             changes["stream_stream"] = self._stream(method, handler.stream_stream, _each_parsed)
         else:
@@ -85,19 +93,21 @@ class GuardedServer:
             changes["response_serializer"] = _serialize
         return handler._replace(**changes)
 
-    def _unary(self, method: str, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def _unary(
+        self, method: str, inner: Callable[..., Awaitable[Any]], parsed: Callable[[Any], Any], timeout: float
+    ) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
             with Access(self._access_log, method, context) as access:
                 if self._calls >= self._max_calls:
                     await access.abort(_overloaded(self._max_calls))
                 self._calls += 1
                 try:
-                    async with asyncio.timeout(self._timeout) as bound:
-                        return await inner(_parsed(request), context)
+                    async with asyncio.timeout(timeout) as bound:
+                        return await inner(parsed(request), context)
                 except grpc.aio.AbortError:
                     raise
                 except Exception as exception:  # the table has an answer to each; only cancellation passes
-                    error = access.error_of(_too_long(self._timeout) if bound.expired() else exception, request)
+                    error = access.error_of(_too_long(timeout) if bound.expired() else exception, request)
                     # What aborts is held until the next collection of garbage, and so would be the request.
                     request = None
                     await access.abort(error)

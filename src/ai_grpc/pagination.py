@@ -1,4 +1,4 @@
-"""Keyset pages: a list goes on after the time and id of the last row."""
+"""Keyset pages: a list goes on after the time and id, or the number, of the last row."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class Page(NamedTuple):
     """How many rows, and after which one."""
 
     size: int
-    after_time: datetime | None
-    after_id: str | None
+    after_time: datetime | None = None
+    after_id: str | None = None
+    after_number: int | None = None
 
 
 def page_of(request: PagedRequest) -> Page:
@@ -41,10 +42,12 @@ def page_of(request: PagedRequest) -> Page:
         raise InvalidArgument(Violation("page_size", "must not be negative"))
     size = min(request.page_size or DEFAULT_SIZE, MAX_SIZE)
     if not request.page_token:
-        return Page(size, None, None)
+        return Page(size)
     try:
-        time, _, last_id = base64.urlsafe_b64decode(request.page_token).decode("ascii").partition(" ")
-        return Page(size, datetime.fromisoformat(time), str(UUID(last_id)))
+        place, _, last_id = base64.urlsafe_b64decode(request.page_token).decode("ascii").partition(" ")
+        if not last_id:
+            return Page(size, after_number=int(place))
+        return Page(size, datetime.fromisoformat(place), str(UUID(last_id)))
     except (binascii.Error, ValueError) as error:
         raise InvalidArgument(Violation("page_token", "is not one that this service gave")) from error
 
@@ -52,8 +55,8 @@ def page_of(request: PagedRequest) -> Page:
 def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
     """The messages of a page, and the token of the next; empty if there is none.
 
-    The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`. A
-    page ends early rather than outgrow what clients receive by default.
+    The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`, or
+    `page_number`. A page ends early rather than outgrow what clients receive by default.
     """
     messages: list[M] = []
     size = 0
@@ -66,5 +69,5 @@ def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tu
     if len(messages) == len(rows):
         return messages, ""
     last = rows[len(messages) - 1]
-    token = f"{last['page_time'].isoformat()} {last['page_id']}"
+    token = str(last["page_number"]) if "page_number" in last else f"{last['page_time'].isoformat()} {last['page_id']}"
     return messages, base64.urlsafe_b64encode(token.encode()).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import grpc
@@ -13,17 +14,15 @@ from ai_grpc.errors import ConfigurationError
 from ai_grpc.health import Health
 from ai_grpc.interceptors import GuardedServer
 from ai_grpc.logs import AccessLog
-from ai_grpc.services.models import ModelServicer
-from ai_grpc.services.signals import SignalServicer
 from ai_grpc.settings import MIB, Settings
-from ai_grpc.v1 import models_pb2, signals_pb2
-from ai_grpc.v1.models_pb2_grpc import add_ModelServiceServicer_to_server
-from ai_grpc.v1.signals_pb2_grpc import add_SignalServiceServicer_to_server
+from ai_grpc.v1 import models_pb2_grpc, signals_pb2_grpc, training_pb2_grpc
 
-SERVICES: Final = [
-    signals_pb2.DESCRIPTOR.services_by_name["SignalService"].full_name,
-    models_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
-]
+MODULES: Final[Mapping[str, Any]] = {
+    "SignalService": signals_pb2_grpc,
+    "ModelService": models_pb2_grpc,
+    "TrainingService": training_pb2_grpc,
+}
+SERVICES: Final = [f"ai_grpc.v1.{name}" for name in MODULES]
 HEALTH: Final = "grpc.health.v1.Health"
 MAX_MESSAGE: Final = 4 * MIB
 MAX_PENDING: Final = 20_000
@@ -31,17 +30,16 @@ MAX_PROBES: Final = 100
 
 
 def create_server(
-    settings: Settings, access_log: AccessLog, signals: SignalServicer, models: ModelServicer, health: Health
+    settings: Settings, access_log: AccessLog, servicers: Mapping[str, object], health: Health
 ) -> grpc.aio.Server:
-    """A server with all services, none of which lets an exception out."""
+    """A server with a servicer for each of MODULES, none of which lets an exception out."""
     server = grpc.aio.server(options=_options(settings))
-    guarded: Any = GuardedServer(
-        server, access_log, max_calls=settings.max_concurrent_calls, timeout=settings.call_timeout
-    )
-    add_SignalServiceServicer_to_server(signals, guarded)
-    add_ModelServiceServicer_to_server(models, guarded)
+    bounds = {"timeout": settings.call_timeout, "lifetime": settings.stream_lifetime}
+    guarded = GuardedServer(server, access_log, max_calls=settings.max_concurrent_calls, **bounds)
+    for name, module in MODULES.items():
+        getattr(module, f"add_{name}Servicer_to_server")(servicers[name], guarded)
     # Whoever looks after the server is heard when it has too much to do, and is not in the log every few seconds.
-    probed: Any = GuardedServer(server, None, max_calls=MAX_PROBES, timeout=settings.call_timeout)
+    probed: Any = GuardedServer(server, None, max_calls=MAX_PROBES, **bounds)
     add_HealthServicer_to_server(health, probed)
     names = [*SERVICES, HEALTH, reflection.SERVICE_NAME]
     add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), probed)

@@ -55,5 +55,6 @@ class Settings(BaseSettings):
     ring_bytes: int = Field(64 * MIB, ge=MIB)
     poll_interval: float = Field(0.25, gt=0)
     sweep_interval: float = Field(1.0, gt=0)
+    upkeep_interval: float = Field(10.0, gt=0)
 
     log_level: str = "INFO"

@@ -2,54 +2,74 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 import asyncpg
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
-from ai_grpc.db import json_of
-from ai_grpc.errors import InvalidArgument, Violation
+from ai_grpc.errors import Error, InvalidArgument, Violation, missing
 from ai_grpc.exchange.checks import is_uuid
 
+# How PostgreSQL words a text that is no value of a type, or one that the type cannot hold.
+TEXT: Final = re.compile(r'^(?:invalid input syntax for|value|.*out of range).*?"(?P<text>.*)"', re.DOTALL)
+REFERENCE: Final = re.compile(r"^Key \((?P<column>\w+)\)=\((?P<value>.*)\) is not present")
 
-def violated_constraint(error: asyncpg.IntegrityConstraintViolationError, request: Message) -> InvalidArgument:
+
+def refused(error: Exception, message: Message, path: str = "") -> Error:
+    """What the database's refusal of a message says of its fields, each named by its path; `path` is the message's."""
+    match error:
+        case asyncpg.ForeignKeyViolationError() if reference := REFERENCE.match(error.detail or ""):
+            return missing(reference["column"], reference["value"])
+        case asyncpg.IntegrityConstraintViolationError():
+            return _violated(error, message, path)
+        case _:
+            return _unstorable(error, message, path)
+
+
+def _violated(error: asyncpg.IntegrityConstraintViolationError, message: Message, path: str) -> InvalidArgument:
     """The field that a constraint's name begins with: `version_has_1_to_20_characters` speaks of `version`."""
     name = error.constraint_name or f"{error.column_name}_is_required"
-    candidates = [(path, field) for path, field, _ in _fields(request) if name.startswith(f"{field}_")]
-    path, field = max(candidates, key=lambda candidate: len(candidate[1]), default=("request", ""))
-    return InvalidArgument(Violation(path, name.removeprefix(f"{field}_").replace("_", " ")))
+    if isinstance(error, asyncpg.NotNullViolationError):
+        # From PostgreSQL 18 on these have names, which are made from the table's.
+        name = f"{error.column_name}_is_required"
+    candidates = [(place, field) for place, field, _ in _fields(message, path) if name.startswith(f"{field}_")]
+    place, field = max(candidates, key=lambda candidate: len(candidate[1]), default=(path[:-1] or "request", ""))
+    return InvalidArgument(Violation(place, name.removeprefix(f"{field}_").replace("_", " ")))
 
 
-def unstorable(request: Message) -> InvalidArgument:
-    """The fields that hold no UUID where one belongs, or text or JSON that PostgreSQL cannot store."""
+def _unstorable(error: Exception, message: Message, path: str) -> InvalidArgument:
+    """The fields that hold no UUID where one belongs, or text that PostgreSQL cannot store."""
+    quoted = TEXT.match(str(error))
     violations = [
-        Violation(path, description)
-        for path, field, value in _fields(request)
-        if (description := _description(field, value)) is not None
+        Violation(place, description)
+        for place, field, value in _fields(message, path)
+        if (description := _description(field, value, quoted and quoted["text"])) is not None
     ]
-    return InvalidArgument(*violations or [Violation("request", "holds a value that cannot be stored")])
+    return InvalidArgument(*violations or [Violation(path[:-1] or "request", "holds a value that cannot be stored")])
 
 
-def _fields(request: Message, path: str = "") -> Iterator[tuple[str, str, object]]:
-    for field in request.DESCRIPTOR.fields:
-        value = getattr(request, field.name)
+def _fields(message: Message, path: str) -> Iterator[tuple[str, str, object]]:
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
         yield path + field.name, field.name, value
         if isinstance(value, Message) and not isinstance(value, Struct):
             yield from _fields(value, f"{path}{field.name}.")
 
 
-def _description(field: str, value: object) -> str | None:
+def _description(field: str, value: object, quoted: str | None) -> str | None:
     match value:
         case "" if field == "request_id":
             return None
         case str() if field.endswith("_id") and not is_uuid(value):
-            return "must be a UUID" if value else "is required"
+            if value:
+                return "must be a UUID"
+            # Another value is at fault, and this one may be left out.
+            return None if quoted else "is required"
         case str() if "\0" in value:
             return "holds a NUL character"
-        case Struct():
-            try:
-                json_of(value)
-            except ValueError as error:
-                return str(error)
+        case str() if quoted and value == quoted:
+            return f"cannot be {value!r}"
     return None

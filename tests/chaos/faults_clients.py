@@ -12,6 +12,7 @@ from grpc import aio
 
 from ai_grpc.client.channel import connect
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.chaos.arena import Arena
 from tests.chaos.faults import Part, fault
@@ -57,7 +58,7 @@ async def connect_and_cancel(target: str, count: int) -> None:
         async with connect(target) as channel:
             for _ in range(1 + number % 3):
                 call = SignalServiceStub(channel).SubscribeSignals(
-                    pb.SubscribeSignalsRequest(earliest=pb.SubscribeSignalsRequest.Earliest())
+                    pb.SubscribeSignalsRequest(earliest=streams_pb2.Earliest())
                 )
                 reading = asyncio.ensure_future(call.read())
                 await asyncio.wait([reading], timeout=0.01 * (number % 4))

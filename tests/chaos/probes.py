@@ -9,13 +9,14 @@ from grpc import aio
 
 from ai_grpc.client.channel import connect
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.chaos.history import Probe
 from tests.chaos.recording import outcome_of
 
 ANSWER_SECONDS: Final = 5.0
 TRIES: Final = 3
-LATEST: Final = pb.SubscribeSignalsRequest(latest=pb.SubscribeSignalsRequest.Latest())
+LATEST: Final = pb.SubscribeSignalsRequest(latest=streams_pb2.Latest())
 FAR: Final = 1_000_000
 WRONG_EPOCH: Final = "00000000-0000-4000-8000-000000000000"
 SILENCE: Final = "silence"
@@ -50,9 +51,9 @@ async def _probes(channel: aio.Channel, replica: str, started: pb.SubscribeSigna
     return probes
 
 
-def _table(epoch: str, floor: int, head: int) -> list[tuple[str, pb.Position, str]]:
-    def at(sequence: int, of: str = epoch) -> pb.Position:
-        return pb.Position(epoch=of, sequence=sequence)
+def _table(epoch: str, floor: int, head: int) -> list[tuple[str, streams_pb2.Position, str]]:
+    def at(sequence: int, of: str = epoch) -> streams_pb2.Position:
+        return streams_pb2.Position(epoch=of, sequence=sequence)
 
     accepted = [("floor", at(floor), ""), ("head", at(head), "")]
     if floor < head:

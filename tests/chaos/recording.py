@@ -11,7 +11,7 @@ from grpc import aio
 
 from ai_grpc import errors
 from ai_grpc.client.status import error_of_call
-from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import errors_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.chaos.history import End, History, Message, Outcome, Position, Publish, Seen, Sent, Stream, content_of
 
@@ -76,7 +76,7 @@ def sent_of(signals: Sequence[pb.Signal]) -> tuple[Sent, ...]:
     return tuple(Sent(signal.signal_id, content_of(signal)) for signal in signals)
 
 
-def position_of(position: pb.Position) -> Position:
+def position_of(position: streams_pb2.Position) -> Position:
     """A position of the contract."""
     return Position(position.epoch, position.sequence)
 

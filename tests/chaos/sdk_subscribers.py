@@ -11,6 +11,7 @@ from ai_grpc import errors
 from ai_grpc.client import SignalSubscriber
 from ai_grpc.client.options import Start
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from tests.chaos.history import Message, Position, Stream
 from tests.chaos.recording import Recording, position_of
 
@@ -73,7 +74,7 @@ class SdkSubscriber:
             assert subscriber.position is not None
             self._recording.noted(stream, Message(time.monotonic(), "caught_up", position_of(subscriber.position)))
 
-    def _advance(self, stream: Stream, position: pb.Position | None) -> None:
+    def _advance(self, stream: Stream, position: streams_pb2.Position | None) -> None:
         """Writes down that the position went on without an event."""
         if position is None:
             return

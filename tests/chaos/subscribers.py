@@ -14,7 +14,7 @@ from grpc import aio
 
 from ai_grpc.client.channel import OPTIONS
 from ai_grpc.client.status import error_of_call
-from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import errors_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.chaos.history import Message, Position, Seen, Stream
@@ -142,7 +142,7 @@ class Subscriber:
         )
         request.heartbeat_interval.FromMilliseconds(int(HEARTBEAT * 1000))
         if self.taken is not None:
-            request.after.CopyFrom(pb.Position(epoch=self.taken.epoch, sequence=self.taken.sequence))
+            request.after.CopyFrom(streams_pb2.Position(epoch=self.taken.epoch, sequence=self.taken.sequence))
         elif self._start == "published_after":
             request.published_after.FromSeconds(int(time.time()) - 5)
         else:

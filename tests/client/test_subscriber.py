@@ -16,7 +16,7 @@ import pytest
 
 from ai_grpc.client import SignalPublisher, SignalSubscriber
 from ai_grpc.errors import FailedPrecondition, InvalidArgument, OutOfRange
-from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import errors_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.client.conftest import Exchange
@@ -146,12 +146,12 @@ async def test_what_repetition_cannot_cure_is_raised(exchange: Exchange, monkeyp
     with pytest.raises(InvalidArgument) as invalid:
         await _first(SignalSubscriber(exchange.target, filter=pb.SignalFilter(min_confidence=2)))
     assert [violation.field for violation in invalid.value.violations] == ["filter.min_confidence"]
-    strange = pb.Position(epoch="6c0a6d1e-9f54-4a8e-8f38-0c7f5d2b1a9e", sequence=1)
+    strange = streams_pb2.Position(epoch="6c0a6d1e-9f54-4a8e-8f38-0c7f5d2b1a9e", sequence=1)
     with pytest.raises(FailedPrecondition) as mismatch:
         await _first(SignalSubscriber(exchange.target, position=strange))
     assert mismatch.value.reason == errors_pb2.ERROR_REASON_EPOCH_MISMATCH
     monkeypatch.setattr("ai_grpc.client.messages.LONGEST_AHEAD", 0.5)
-    ahead = pb.Position(epoch=mismatch.value.metadata["epoch"], sequence=99)
+    ahead = streams_pb2.Position(epoch=mismatch.value.metadata["epoch"], sequence=99)
     with pytest.raises(OutOfRange) as out:
         await _first(SignalSubscriber(exchange.target, position=ahead))
     assert (out.value.reason, out.value.metadata) == (errors_pb2.ERROR_REASON_POSITION_AHEAD, {"head": "1"})
@@ -168,7 +168,7 @@ async def test_a_position_that_the_log_no_longer_has_is_an_error(database: str, 
             await server.kill()
             await server.start()
             assert sequences(await _take(subscriber, 5)) == list(range(6, 11))
-            old = pb.Position(epoch=subscriber.position.epoch if subscriber.position else "", sequence=3)
+            old = streams_pb2.Position(epoch=subscriber.position.epoch if subscriber.position else "", sequence=3)
         with pytest.raises(OutOfRange) as expired:
             await _first(SignalSubscriber(server.target, position=old))
     assert expired.value.metadata == {"floor": "7"}
@@ -179,7 +179,7 @@ async def test_a_replica_that_lags_is_asked_again(exchange: Exchange) -> None:
     async with SignalSubscriber(exchange.target, start="earliest") as first:
         await anext(first)
         assert first.position is not None
-        ahead = pb.Position(epoch=first.position.epoch, sequence=published + 3)
+        ahead = streams_pb2.Position(epoch=first.position.epoch, sequence=published + 3)
     async with SignalSubscriber(exchange.target, position=ahead) as subscriber:
         waiting = asyncio.create_task(anext(subscriber))
         await asyncio.sleep(1.5)

@@ -8,6 +8,7 @@ import pytest
 
 from ai_grpc.demo.journal import Entered, Journal, read
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 
 
 def an_event(sequence: int) -> Entered:
@@ -38,7 +39,7 @@ def test_position_is_that_of_the_last_line(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal") as journal:
         assert journal.position is None
         journal.append(an_event(7))
-        assert journal.position == pb.Position(epoch="e", sequence=7)
+        assert journal.position == streams_pb2.Position(epoch="e", sequence=7)
 
 
 @pytest.mark.parametrize("torn", ["", "{", '{"epoch": "e", "sequence": 3'])

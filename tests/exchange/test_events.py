@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ai_grpc.exchange.events import Event, EventFilter, length_delimited, varint
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.signals import a_signal, an_active_model, an_exchange, execute, publish
 from tests.streams import events, started, subscribe
@@ -91,7 +92,7 @@ async def test_a_replayed_event_has_the_state_and_the_plan_that_the_signal_has_n
             pb.UpdateSignalStateRequest(signal_id=signal.signal_id, state=pb.SIGNAL_STATE_EXECUTED)
         )
         async with an_exchange(database) as fresh:
-            published, executed = await events(subscribe(fresh, earliest=pb.SubscribeSignalsRequest.Earliest()), 2)
+            published, executed = await events(subscribe(fresh, earliest=streams_pb2.Earliest()), 2)
     assert published.signal == executed.signal == ended.signal
     assert (ended.signal.state, ended.signal.trade_plan_id) == (pb.SIGNAL_STATE_EXECUTED, -7)
     assert (published.kind, executed.kind) == (pb.SignalEvent.KIND_PUBLISHED, pb.SignalEvent.KIND_EXECUTED)
@@ -144,8 +145,8 @@ def test_a_filter_wants_any_value_of_every_field_that_is_set(
 
 @given(st.integers(0, 2**63 - 1), st.binary(max_size=300))
 def test_the_encoding_is_that_of_protobuf(number: int, payload: bytes) -> None:
-    position = pb.Position(sequence=number).SerializeToString()
+    position = streams_pb2.Position(sequence=number).SerializeToString()
     assert position == (b"\x10" + varint(number) if number else b"")
-    assert pb.Position(epoch=payload.hex()).SerializeToString() == (
+    assert streams_pb2.Position(epoch=payload.hex()).SerializeToString() == (
         length_delimited(1, payload.hex().encode()) if payload else b""
     )

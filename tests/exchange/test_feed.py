@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from ai_grpc import db
 from ai_grpc.app import running
 from ai_grpc.exchange.feed import Feed
-from ai_grpc.exchange.log import EVERYTHING, LogReader
+from ai_grpc.exchange.log import SIGNALS, LogReader
 from ai_grpc.exchange.steps import CaughtUp, Closing
 from ai_grpc.settings import Settings
 from ai_grpc.v1 import signals_pb2 as pb
@@ -158,9 +158,9 @@ async def test_who_follows_a_log_that_was_restored_is_told(database: str) -> Non
 
 async def test_who_is_just_being_sent_a_message_hears_of_the_end_at_once(database: str) -> None:
     async with await db.create_pool(database, Settings(), "replay", 1) as pool:
-        feed = Feed(LogReader(pool), ring_events=8, ring_bytes=2**20, lifetime=60)
+        feed = Feed(LogReader(SIGNALS, pool), ring_events=8, ring_bytes=2**20, lifetime=60)
         feed.begin("epoch", 0, 0)
-        async with aclosing(feed.follow(0, EVERYTHING, current=False, batch_size=10, heartbeat=60)) as steps:
+        async with aclosing(feed.follow(0, SIGNALS.everything, current=False, batch_size=10, heartbeat=60)) as steps:
             assert await anext(steps) == CaughtUp(0)
             feed.close()
             async with asyncio.timeout(5):

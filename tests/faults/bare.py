@@ -14,6 +14,7 @@ import grpc
 from grpc.aio import EOF
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.faults.history import Ack, Entry, entry_of
 from tests.server import ServerProcess
@@ -89,7 +90,7 @@ class Follower:
     def __init__(self, stubs: Sequence[SignalServiceAsyncStub], wanted: pb.SignalFilter, patience: int) -> None:
         self.entries: list[Entry] = []
         self._stubs, self._wanted, self._patience = stubs, wanted, patience
-        self._position: pb.Position | None = None
+        self._position: streams_pb2.Position | None = None
 
     async def follow(self, end: asyncio.Future[int]) -> list[Entry]:
         """Everything up to the sequence that `end` tells."""

@@ -15,6 +15,7 @@ import asyncpg
 import grpc
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from tests.faults.bare import stubs_of
 from tests.faults.database import administrator, most_connections, no_appends, waiting_appends
 from tests.faults.history import check_log, the_log
@@ -147,7 +148,7 @@ async def _any_call(stub: SignalServiceAsyncStub, model_id: str, known: Sequence
 
 async def _read(stub: SignalServiceAsyncStub, count: int) -> None:
     """Reads so many events, from the first one on."""
-    call = stub.SubscribeSignals(pb.SubscribeSignalsRequest(earliest=pb.SubscribeSignalsRequest.Earliest()))
+    call = stub.SubscribeSignals(pb.SubscribeSignalsRequest(earliest=streams_pb2.Earliest()))
     async for message in call:
         count -= len(message.batch.events)
         if count <= 0:

@@ -16,6 +16,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from tests.cluster import Cluster
 from tests.faults.bare import stubs_of
 from tests.faults.database import administrator, connections, head
@@ -143,7 +144,7 @@ async def _call_without_end(stub: SignalServiceAsyncStub, model_id: str) -> None
 
 
 def _earliest() -> pb.SubscribeSignalsRequest:
-    request = pb.SubscribeSignalsRequest(earliest=pb.SubscribeSignalsRequest.Earliest())
+    request = pb.SubscribeSignalsRequest(earliest=streams_pb2.Earliest())
     request.heartbeat_interval.FromMilliseconds(200)
     return request
 

@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from tests.faults.bare import stubs_of
 from tests.faults.database import administrator, no_appends, waiting_appends
 from tests.faults.history import check_log, the_log
@@ -98,7 +99,7 @@ async def test_stalled_subscriber_holds_up_the_end_no_longer_than_the_grace(data
 async def _last_position(stub: SignalServiceAsyncStub) -> int:
     """Reads a stream until the server ends it; returns the position to go on after."""
     messages = [message async for message in _until_drained(stub.SubscribeSignals(_earliest()))]
-    assert messages[-1].closing.reason == pb.SubscribeSignalsResponse.Closing.REASON_SHUTDOWN
+    assert messages[-1].closing.reason == streams_pb2.Closing.REASON_SHUTDOWN
     assert messages[-1].closing.retry_delay.ToMilliseconds() > 0
     return messages[-1].position.sequence
 
@@ -120,7 +121,7 @@ async def _until_drained(stream: AsyncIterable[Message]) -> AsyncIterator[Messag
 
 
 def _earliest() -> pb.SubscribeSignalsRequest:
-    return pb.SubscribeSignalsRequest(earliest=pb.SubscribeSignalsRequest.Earliest())
+    return pb.SubscribeSignalsRequest(earliest=streams_pb2.Earliest())
 
 
 def _request(signal: pb.Signal) -> pb.PublishSignalsRequest:

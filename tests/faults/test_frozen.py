@@ -14,6 +14,7 @@ import grpc
 
 from ai_grpc.client import SignalPublisher
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from tests.cluster import Cluster
 from tests.faults.bare import stubs_of
 from tests.faults.database import administrator, connections, no_appends, until, waiting_appends
@@ -59,7 +60,7 @@ async def test_replica_whose_tail_froze_follows_on_another_connection(cluster: C
         async with serving(cluster.url(), tmp_path / "1.log", SETTINGS) as second:
             (pid,) = await connections(admin, "tail") - others
             async with stubs_of([first, second]) as (publishing, following), asyncio.timeout(15):
-                latest = pb.SubscribeSignalsRequest(latest=pb.SubscribeSignalsRequest.Latest())
+                latest = pb.SubscribeSignalsRequest(latest=streams_pb2.Latest())
                 messages = aiter(following.SubscribeSignals(latest))
                 assert (await anext(messages)).HasField("started")
                 with _frozen(pid):

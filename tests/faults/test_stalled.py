@@ -14,6 +14,7 @@ import grpc
 import psutil
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.faults.history import Entry, check_delivery, check_log, entry_of, the_log
 from tests.load import SCALE
@@ -38,7 +39,7 @@ class Subscriber:
     """Reads live events and keeps how many seconds each took from its publisher."""
 
     def __init__(self, stub: SignalServiceAsyncStub, sent: dict[str, float]) -> None:
-        request = pb.SubscribeSignalsRequest(earliest=pb.SubscribeSignalsRequest.Earliest())
+        request = pb.SubscribeSignalsRequest(earliest=streams_pb2.Earliest())
         self._call, self._sent = stub.SubscribeSignals(request), sent
         self.entries: list[Entry] = []
         self.seconds: list[float] = []

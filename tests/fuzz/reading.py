@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from ai_grpc.v1 import models_pb2
+from ai_grpc.v1 import models_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
@@ -60,7 +60,7 @@ async def _models(channel: grpc.aio.Channel) -> int:
 
 async def _events(channel: grpc.aio.Channel, head: int) -> int:
     """How many events a subscriber from the very first gets up to a sequence."""
-    call, count = subscribe(channel, earliest=pb.SubscribeSignalsRequest.Earliest()), 0
+    call, count = subscribe(channel, earliest=streams_pb2.Earliest()), 0
     try:
         async for message in call:
             count += len(message.batch.events)

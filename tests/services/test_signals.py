@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.signals import a_signal, an_active_model, an_exchange, details, ending, publish, refusal, written
 
@@ -141,7 +142,7 @@ async def test_an_end_that_makes_no_sense_changes_nothing(database: str, subtest
 async def test_a_signal_past_its_time_expires_through_the_log(database: str) -> None:
     async with an_exchange(database, sweep_interval=0.05) as channel:
         stub = SignalServiceStub(channel)
-        latest, selection = pb.SubscribeSignalsRequest.Latest(), pb.SignalFilter(kinds=[pb.SignalEvent.KIND_EXPIRED])
+        latest, selection = streams_pb2.Latest(), pb.SignalFilter(kinds=[pb.SignalEvent.KIND_EXPIRED])
         events = stub.SubscribeSignals(pb.SubscribeSignalsRequest(latest=latest, filter=selection))
         model, soon = await an_active_model(channel), Timestamp()
         soon.FromNanoseconds(time.time_ns() + 100_000_000)

@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.app import running
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.signals import (
     a_signal,
@@ -29,7 +30,7 @@ from tests.signals import (
 )
 from tests.streams import EARLIEST, Subscription, events, events_in, sequences, started, subscribe, until
 
-CURRENT: Final = pb.SubscribeSignalsRequest.Current()
+CURRENT: Final = streams_pb2.Current()
 Response = pb.SubscribeSignalsResponse
 UNKNOWN: Final = str(uuid.uuid4())
 
@@ -69,10 +70,10 @@ async def test_a_stream_goes_on_exactly_after_any_position_on_any_replica(databa
             for channel in (one, fresh):
                 origin = (await started(subscribe(channel, earliest=EARLIEST))).position
                 for sequence in range(7):
-                    after = pb.Position(epoch=origin.epoch, sequence=sequence)
+                    after = streams_pb2.Position(epoch=origin.epoch, sequence=sequence)
                     *batches, last = await until(subscribe(channel, after=after), "caught_up")
                     assert sequences(events_in(batches)) == list(range(sequence + 1, 7))
-                    assert last.position == pb.Position(epoch=origin.epoch, sequence=6)
+                    assert last.position == streams_pb2.Position(epoch=origin.epoch, sequence=6)
 
 
 async def test_published_after_is_exclusive_to_the_microsecond(database: str) -> None:
@@ -135,7 +136,7 @@ async def test_a_position_ahead_is_waited_for_and_then_refused(database: str) ->
         position.sequence = 2
         patient, refused = (
             subscribe(channel, after=position),
-            subscribe(channel, after=pb.Position(epoch=position.epoch, sequence=3)),
+            subscribe(channel, after=streams_pb2.Position(epoch=position.epoch, sequence=3)),
         )
         await publish(channel, a_signal(model), a_signal(model))
         assert (await started(patient)).position == position
@@ -147,7 +148,7 @@ async def test_a_position_ahead_is_waited_for_and_then_refused(database: str) ->
 async def test_a_position_of_another_history_is_refused(database: str) -> None:
     async with an_exchange(database) as channel:
         position = (await started(subscribe(channel))).position
-        error = await refusal(anext(aiter(subscribe(channel, after=pb.Position(epoch=UNKNOWN)))))
+        error = await refusal(anext(aiter(subscribe(channel, after=streams_pb2.Position(epoch=UNKNOWN)))))
         assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
         assert details(error)[:2] == ("EPOCH_MISMATCH", {"epoch": position.epoch})
 
@@ -258,7 +259,7 @@ async def test_a_stopping_server_says_goodbye_with_the_position(database: str) -
         assert asyncio.get_running_loop().time() - begin < 5
         messages = await until(stream, "closing")
         assert sequences(events_in(messages)) == [1]
-        assert_closing(messages[-1], Response.Closing.REASON_SHUTDOWN, sequence=1)
+        assert_closing(messages[-1], streams_pb2.Closing.REASON_SHUTDOWN, sequence=1)
         await assert_draining(stream)
 
 
@@ -269,13 +270,13 @@ async def test_a_stream_ends_after_its_lifetime_and_goes_on_elsewhere(database: 
         stream = subscribe(channel, earliest=EARLIEST)
         messages = await until(stream, "closing")
         assert sequences(events_in(messages)) == [1]
-        assert_closing(messages[-1], Response.Closing.REASON_LIFETIME, sequence=1)
+        assert_closing(messages[-1], streams_pb2.Closing.REASON_LIFETIME, sequence=1)
         await assert_draining(stream)
         await publish(channel, a_signal(model))
         assert sequences(await events(subscribe(channel, after=messages[-1].position), 1)) == [2]
 
 
-def assert_closing(message: Response, reason: Response.Closing.Reason.ValueType, sequence: int) -> None:
+def assert_closing(message: Response, reason: streams_pb2.Closing.Reason.ValueType, sequence: int) -> None:
     assert (message.closing.reason, message.position.sequence) == (reason, sequence)
     assert 0 < message.closing.retry_delay.ToTimedelta().total_seconds() < 1
 

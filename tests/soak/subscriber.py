@@ -13,6 +13,7 @@ import grpc
 
 from ai_grpc.client import connect
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 from tests.soak.filters import KINDS, filter_of
 from tests.soak.latencies import Latencies
 from tests.streams import EARLIEST, subscribe
@@ -41,7 +42,7 @@ class Subscriber:
         self._targets, self._latencies = targets, latencies
         self._wanted = filter_of(number, model_ids)
         self._is_dense = number % KINDS == 0
-        self._position: pb.Position | None = None
+        self._position: streams_pb2.Position | None = None
         self._pause_at = time.monotonic() + random.uniform(0, PAUSE_EVERY)
 
     async def run(self, end: asyncio.Future[int]) -> None:

@@ -12,7 +12,7 @@ from grpc import aio
 from ai_grpc import errors
 from ai_grpc.client.channel import Route
 from ai_grpc.client.status import FAILURES, error_of_call, may_be_repeated
-from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import errors_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 
@@ -122,7 +122,7 @@ class Messages:
         return time.monotonic() - self._ahead_since < LONGEST_AHEAD
 
 
-def _closing(closing: pb.SubscribeSignalsResponse.Closing) -> errors.Unavailable:
+def _closing(closing: streams_pb2.Closing) -> errors.Unavailable:
     delay = closing.retry_delay.seconds + closing.retry_delay.nanos / 1e9
     return errors.Unavailable(errors_pb2.ERROR_REASON_DRAINING, "the server closes the stream", retry_delay=delay)
 

@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 import grpc
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 
 Start = Literal["latest", "earliest", "current"] | datetime
 
@@ -16,7 +17,7 @@ class SubscriberOptions(TypedDict, total=False):
     """The keyword arguments of SignalSubscriber, and of SyncSubscriber."""
 
     start: Start
-    position: pb.Position | None
+    position: streams_pb2.Position | None
     filter: pb.SignalFilter | None
     max_age: timedelta | None
     heartbeat_interval: timedelta

@@ -16,6 +16,7 @@ from ai_grpc.client.clock import ServerClock
 from ai_grpc.client.messages import Messages
 from ai_grpc.client.options import Start
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 
 
 class SignalSubscriber:
@@ -44,7 +45,7 @@ class SignalSubscriber:
         targets: str | Sequence[str],
         *,
         start: Start = "latest",
-        position: pb.Position | None = None,
+        position: streams_pb2.Position | None = None,
         filter: pb.SignalFilter | None = None,
         max_age: timedelta | None = None,
         heartbeat_interval: timedelta = timedelta(seconds=5),
@@ -69,14 +70,14 @@ class SignalSubscriber:
         self._clock = ServerClock()
 
     @property
-    def position(self) -> pb.Position | None:
+    def position(self) -> streams_pb2.Position | None:
         """The position to keep: of the last event that is done with, which it is when the next one is asked for.
 
         None before anything is known, and with `start="current"` until the first event or the end of the first part.
         """
         if self._sequence is None:
             return None
-        return pb.Position(epoch=self._epoch, sequence=self._sequence)
+        return streams_pb2.Position(epoch=self._epoch, sequence=self._sequence)
 
     @property
     def caught_up(self) -> asyncio.Event:

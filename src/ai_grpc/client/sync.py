@@ -17,6 +17,7 @@ from ai_grpc.client.publication import Published
 from ai_grpc.client.publisher import SignalPublisher
 from ai_grpc.client.subscriber import SignalSubscriber
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 
 
 class SyncPublisher:
@@ -82,7 +83,7 @@ class SyncSubscriber:
         BACKGROUND.join()
 
     @property
-    def position(self) -> pb.Position | None:
+    def position(self) -> streams_pb2.Position | None:
         """As SignalSubscriber.position."""
         return self._subscriber.position
 

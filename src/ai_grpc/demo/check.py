@@ -13,7 +13,7 @@ from ai_grpc.demo.paper import summary, trade
 from ai_grpc.demo.prices import load
 from ai_grpc.demo.signals import to_entry
 from ai_grpc.v1 import signals_pb2 as pb
-from ai_grpc.v1 import signals_pb2_grpc
+from ai_grpc.v1 import signals_pb2_grpc, streams_pb2
 
 READ_TIMEOUT = 30.0
 
@@ -28,9 +28,7 @@ class Logged:
 
 async def read_log(target: str, model_ids: Iterable[str]) -> Logged:
     """Everything that happened to the models' signals, by a new subscription from the earliest event on."""
-    request = pb.SubscribeSignalsRequest(
-        earliest=pb.SubscribeSignalsRequest.Earliest(), filter=pb.SignalFilter(model_ids=model_ids)
-    )
+    request = pb.SubscribeSignalsRequest(earliest=streams_pb2.Earliest(), filter=pb.SignalFilter(model_ids=model_ids))
     events: list[pb.SignalEvent] = []
     async with connect(target) as channel:
         stub: signals_pb2_grpc.SignalServiceAsyncStub = signals_pb2_grpc.SignalServiceStub(channel)

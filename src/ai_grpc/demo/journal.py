@@ -12,6 +12,7 @@ from typing import Any, Self
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from ai_grpc.v1 import signals_pb2 as pb
+from ai_grpc.v1 import streams_pb2
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class Journal:
         self._file.close()
 
     @property
-    def position(self) -> pb.Position | None:
+    def position(self) -> streams_pb2.Position | None:
         """Where to resume; None before the first event."""
         if not self.entered:
             return None
-        return pb.Position(epoch=self.entered[-1].epoch, sequence=self.entered[-1].sequence)
+        return streams_pb2.Position(epoch=self.entered[-1].epoch, sequence=self.entered[-1].sequence)

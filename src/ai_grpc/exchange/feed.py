@@ -11,7 +11,7 @@ from typing import Final
 
 from ai_grpc.db import UNAVAILABLE
 from ai_grpc.errors import FailedPrecondition, OutOfRange
-from ai_grpc.exchange.events import Event, EventFilter
+from ai_grpc.exchange.entries import Entry, Selection
 from ai_grpc.exchange.log import LogReader, Replay, position_expired
 from ai_grpc.exchange.ring import Ring
 from ai_grpc.exchange.steps import Batch, CaughtUp, Closing, FellBehind, Heartbeat, Step, batches_of
@@ -43,7 +43,7 @@ class Feed:
         self.epoch, self.floor = epoch, floor
         self._waiters.wake()
 
-    def extend(self, events: Sequence[Event]) -> None:
+    def extend(self, events: Sequence[Entry]) -> None:
         """Adds the events that follow the head, without a hole."""
         self._ring.extend(events)
         self._waiters.wake()
@@ -72,7 +72,7 @@ class Feed:
             raise position_expired(self.floor)
 
     async def follow(
-        self, after: int, wanted: EventFilter, *, current: bool, batch_size: int, heartbeat: float
+        self, after: int, wanted: Selection, *, current: bool, batch_size: int, heartbeat: float
     ) -> AsyncGenerator[Step, None]:
         """Every matching event after a position, once, in order, for as long as it is iterated over.
 
@@ -118,7 +118,7 @@ class Feed:
                     await asyncio.sleep(0)
 
     async def _next(
-        self, cursor: int, snapshot: int, size: int, wanted: EventFilter, replay: Replay
+        self, cursor: int, snapshot: int, size: int, wanted: Selection, replay: Replay
     ) -> tuple[list[Batch], int]:
         """What comes after the cursor, and up to where that is all. Raises one of UNAVAILABLE."""
         if cursor < snapshot:

@@ -11,21 +11,21 @@ import asyncpg
 
 from ai_grpc.db import load_queries
 from ai_grpc.errors import OutOfRange
-from ai_grpc.exchange.events import Event, EventFilter, event_of
+from ai_grpc.exchange.entries import Entry, Log, Selection
+from ai_grpc.exchange.events import EventFilter, event_of
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import signals_pb2 as pb
-
-SQL = load_queries("log")
 
 # Making a page keeps the event loop from all else for as long as it takes: 1000 events are about 3 ms.
 PAGE: Final = 1000
 # A filter that few events pass shall not keep a connection for long.
 RANGE: Final = 10_000
 ACQUIRE_TIMEOUT: Final = 5.0
-EVERYTHING: Final = EventFilter(pb.SignalFilter())
 
-# Events in order, and the sequence up to which they are all.
-Page = tuple[list[Event], int]
+SIGNALS: Final = Log(load_queries("log"), "ai_trading_signals", event_of, EventFilter(pb.SignalFilter()))
+
+# Entries in order, and the sequence up to which they are all.
+Page = tuple[list[Entry], int]
 
 
 class LogBroken(Exception):
@@ -33,32 +33,33 @@ class LogBroken(Exception):
 
 
 class LogReader:
-    """Reads pages of the log over a bounded pool. All methods raise one of db.UNAVAILABLE when it does not answer."""
+    """Reads pages of a log over a bounded pool. All methods raise one of db.UNAVAILABLE when it does not answer."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, log: Log, pool: asyncpg.Pool) -> None:
+        self._log, self._pool = log, pool
 
-    async def events(self, after: int, through: int, wanted: EventFilter) -> Page:
+    async def events(self, after: int, through: int, wanted: Selection) -> Page:
         """The next matching events with `after` < sequence <= `through`, at most PAGE. Raises OutOfRange if the log no
         longer has them all."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-            return await read_events(connection, after, min(through, after + RANGE), wanted)
+            return await read_events(connection, self._log, after, min(through, after + RANGE), wanted)
 
-    async def active(self, after: int, through: int, wanted: EventFilter) -> Page:
+    async def active(self, after: int, through: int, wanted: Selection) -> Page:
         """The next matching signals published in that range that are ACTIVE, at most PAGE, as PUBLISHED events."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-            return _page(await connection.fetch(SQL["read_active"], after, through, *wanted.parameters, PAGE), through)
+            rows = await connection.fetch(self._log.queries["read_active"], after, through, *wanted.parameters, PAGE)
+            return _page(self._log, rows, through)
 
     async def position_at(self, time: datetime) -> int:
         """The last sequence committed at or before the time."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-            return int(await connection.fetchval(SQL["position_at"], time))
+            return int(await connection.fetchval(self._log.queries["position_at"], time))
 
 
 class Replay:
     """The log for one subscriber, page by page: while one is sent, the next is read."""
 
-    def __init__(self, log: LogReader, wanted: EventFilter) -> None:
+    def __init__(self, log: LogReader, wanted: Selection) -> None:
         self._log, self._wanted = log, wanted
         self._ahead: tuple[int, asyncio.Task[Page]] | None = None
 
@@ -84,24 +85,23 @@ class Replay:
         return task
 
 
-async def read_events(
-    connection: asyncpg.Connection, after: int, through: int, wanted: EventFilter = EVERYTHING
-) -> Page:
+async def read_events(connection: asyncpg.Connection, log: Log, after: int, through: int, wanted: Selection) -> Page:
     """As LogReader.events. Raises LogBroken if a sequence is missing that should be there."""
-    events, end = _page(await connection.fetch(SQL["read_events"], after, through, *wanted.parameters, PAGE), through)
+    rows = await connection.fetch(log.queries["read_events"], after, through, *wanted.parameters, PAGE)
+    events, end = _page(log, rows, through)
     if len(events) == end - after:
         return events, end
     # After the events: retention raises the floor in the transaction that deletes.
-    floor, count = await connection.fetchrow(SQL["check_range"], after, end)
+    floor, count = await connection.fetchrow(log.queries["check_range"], after, end)
     if after < floor:
         raise position_expired(floor)
-    if count != end - after or wanted is EVERYTHING:
+    if count != end - after or wanted is log.everything:
         raise LogBroken(f"the log has a hole between {after} and {end}")
     return events, end
 
 
-def _page(rows: Sequence[Any], through: int) -> Page:
-    events = [event_of(row) for row in rows]
+def _page(log: Log, rows: Sequence[Any], through: int) -> Page:
+    events = [log.entry_of(row) for row in rows]
     return events, events[-1].sequence if len(events) == PAGE else through
 
 

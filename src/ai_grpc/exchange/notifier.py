@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import asyncio
 
-from ai_grpc.db import UNAVAILABLE, Line, load_queries
-
-SQL = load_queries("log")
+from ai_grpc.db import UNAVAILABLE, Line
+from ai_grpc.exchange.entries import Log
 
 
 class Notifier:
     """Sends the head of the log, at most one notification in flight. One that is lost costs the others a poll."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, log: Log, line: Line) -> None:
+        self._log, self._line = log, line
         self._head = 0
         self._woken = asyncio.Event()
 
@@ -36,6 +35,6 @@ class Notifier:
     async def _notify(self) -> None:
         try:
             connection = await self._line.get()
-            await connection.fetch(SQL["notify"], str(self._head))
+            await connection.fetch(self._log.queries["notify"], str(self._head))
         except UNAVAILABLE:
             self._line.drop()

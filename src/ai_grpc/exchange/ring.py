@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ai_grpc.exchange.events import Event, EventFilter
+from ai_grpc.exchange.entries import Entry, Selection
 from ai_grpc.exchange.steps import Batch, batches_of
 
 # Subscribers who are at the head want the same of the newest events: so many different wishes are kept.
@@ -21,11 +21,11 @@ class Ring:
 
     def begin(self, head: int) -> None:
         """Empties it; the next event is the one after the head."""
-        self._events: list[Event | None] = [None] * self._size
+        self._events: list[Entry | None] = [None] * self._size
         self._shared: dict[tuple[int, int, bytes], list[Batch]] = {}
         self._bytes, self.oldest, self.head = 0, head + 1, head
 
-    def extend(self, events: Sequence[Event]) -> None:
+    def extend(self, events: Sequence[Entry]) -> None:
         """Adds the events that follow the head, without a hole."""
         for event in events:
             slot = event.sequence % self._size
@@ -41,7 +41,7 @@ class Ring:
             self.oldest += 1
         self._shared.clear()
 
-    def batches(self, after: int, size: int, wanted: EventFilter) -> tuple[list[Batch], int]:
+    def batches(self, after: int, size: int, wanted: Selection) -> tuple[list[Batch], int]:
         """The matching ones of the next `size` events, in one batch or more, and the last sequence looked at. Who asks
         the same gets the same objects, until there are new events."""
         through = min(after + size, self.head)
@@ -54,7 +54,7 @@ class Ring:
                 self._shared[asked] = batches
         return batches, through
 
-    def _at(self, sequence: int) -> Event:
+    def _at(self, sequence: int) -> Entry:
         event = self._events[sequence % self._size]
         assert event is not None
         assert event.sequence == sequence

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ai_grpc.exchange.events import Event
+from ai_grpc.exchange.entries import Entry
 
 # A quarter of what gRPC clients receive by default.
 MAX_BATCH_BYTES: Final = 1024 * 1024
@@ -54,7 +54,7 @@ class Closing:
 Step = Batch | Heartbeat | CaughtUp | FellBehind | Closing
 
 
-def batches_of(events: Sequence[Event], through: int, size: int) -> list[Batch]:
+def batches_of(events: Sequence[Entry], through: int, size: int) -> list[Batch]:
     """The events in batches; the last one stands for the whole range."""
     batches: list[Batch] = []
     encoded: list[bytes] = []

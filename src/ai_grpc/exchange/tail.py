@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
 
-from ai_grpc.db import UNAVAILABLE, Line, load_queries
+from ai_grpc.db import UNAVAILABLE, Line
 from ai_grpc.errors import OutOfRange
-from ai_grpc.exchange.events import Event
+from ai_grpc.exchange.entries import Entry, Log
 from ai_grpc.exchange.feed import Feed
 from ai_grpc.exchange.log import LogBroken, read_events
 
-SQL = load_queries("log")
-CHANNEL: Final = "ai_trading_signals"
 RETRY_WAIT: Final = 0.25
 
 # The first read of a round is the probe of the connection: a server that is gone without a word is found out by it.
@@ -33,12 +31,15 @@ class Tail:
     was a poll interval ago.
     """
 
-    def __init__(self, line: Line, feed: Feed, on_database: Callable[[bool], None], *, poll_interval: float) -> None:
-        self._line, self._feed, self._on_database, self._poll_interval = line, feed, on_database, poll_interval
+    def __init__(
+        self, log: Log, line: Line, feed: Feed, on_database: Callable[[bool], None], *, poll_interval: float
+    ) -> None:
+        self._log, self._line, self._feed = log, line, feed
+        self._on_database, self._poll_interval = on_database, poll_interval
         self._woken = asyncio.Event()
         self.alone = False
 
-    def offer(self, events: list[Event]) -> None:
+    def offer(self, events: Sequence[Entry]) -> None:
         """Takes a commit of this process without reading it, if nothing is missing before it."""
         if events[0].sequence == self._feed.head + 1:
             self._feed.extend(events)
@@ -70,8 +71,8 @@ class Tail:
 
     async def _follow(self) -> None:
         connection = await self._line.get()
-        await connection.add_listener(CHANNEL, self._on_notify)
-        await connection.execute(SQL["join_replicas"])
+        await connection.add_listener(self._log.channel, self._on_notify)
+        await connection.execute(self._log.queries["join_replicas"])
         self._on_database(True)
         now, looked = asyncio.get_running_loop().time, 0.0
         while True:
@@ -79,7 +80,7 @@ class Tail:
             self._woken.clear()
             await self._read(connection)
             if now() >= looked + self._poll_interval:
-                self.alone, looked = await connection.fetchval(SQL["is_alone"]), now()
+                self.alone, looked = await connection.fetchval(self._log.queries["is_alone"]), now()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
                     await self._woken.wait()
@@ -92,7 +93,7 @@ class Tail:
 
     async def _read(self, connection: asyncpg.Connection) -> None:
         feed, known = self._feed, self._feed.head
-        state = await connection.fetchrow(SQL["log_state"], timeout=PROBE_TIMEOUT)
+        state = await connection.fetchrow(self._log.queries["log_state"], timeout=PROBE_TIMEOUT)
         epoch, floor, head = state["epoch"], state["floor"], state["head"]
         if epoch != feed.epoch or floor > known:
             feed.begin(epoch, floor, head)
@@ -101,7 +102,7 @@ class Tail:
         feed.floor = floor
         while feed.head < head:
             try:
-                events, _ = await read_events(connection, feed.head, head)
+                events, _ = await read_events(connection, self._log, feed.head, head, self._log.everything)
             except OutOfRange:
                 # Retention overtook this replica: the next round begins at the floor.
                 return

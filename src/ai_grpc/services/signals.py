@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,12 +13,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ai_grpc.db import load_queries
 from ai_grpc.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
 from ai_grpc.exchange.checks import check_selection, check_time
-from ai_grpc.exchange.feed import Feed
+from ai_grpc.exchange.events import EventFilter
+from ai_grpc.exchange.follower import Follower
 from ai_grpc.exchange.publishing import publish_stream, results
-from ai_grpc.exchange.subscribing import Subscriptions
+from ai_grpc.exchange.subscribing import Subscriptions, Topic
 from ai_grpc.exchange.writer import SignalWriter
 from ai_grpc.pagination import page_of, paged
-from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import errors_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceServicer
 
@@ -29,22 +30,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class SignalServicer(SignalServiceServicer):
-    """Writes go through the exchange, single signals come from `pool`, and lists from `reads`, which may be a replica.
-
-    `on_change` hears the new head of the log after a change of state.
-    """
+    """Writes go through the exchange, single signals come from `pool`, and lists from `reads`, maybe a replica."""
 
     def __init__(
         self,
         pool: asyncpg.Pool,
         reads: asyncpg.Pool,
         writer: SignalWriter,
-        feed: Feed,
+        log: Follower,
         subscriptions: Subscriptions,
-        on_change: Callable[[int], None],
     ) -> None:
-        self._pool, self._reads, self._writer, self._feed = pool, reads, writer, feed
-        self._subscriptions, self._on_change = subscriptions, on_change
+        self._pool, self._reads, self._writer, self._log = pool, reads, writer, log
+        self._feed, self._subscriptions = log.feed, subscriptions
+        self._topic = Topic(log.feed, log.reader, pb.SubscribeSignalsResponse, _selection)
 
     async def PublishSignals(self, request: pb.PublishSignalsRequest, context: Context) -> pb.PublishSignalsResponse:
         placed = await self._writer.submit(request.signals)
@@ -58,7 +56,7 @@ class SignalServicer(SignalServiceServicer):
     def SubscribeSignals(  # type: ignore[override]  # yields encoded messages: see interceptors._serialize
         self, request: pb.SubscribeSignalsRequest, context: Context
     ) -> AsyncIterator[bytes]:
-        return self._subscriptions.messages(request)
+        return self._subscriptions.messages(self._topic, request)
 
     async def GetSignal(self, request: pb.GetSignalRequest, context: Context) -> pb.GetSignalResponse:
         return pb.GetSignalResponse(signal=await self._signal(request.signal_id))
@@ -106,9 +104,9 @@ class SignalServicer(SignalServiceServicer):
                 signal_id=request.signal_id,
                 state=end["ended_as"],
             )
-        self._on_change(end["log_sequence"])
+        self._log.changed(end["log_sequence"])
         signal = await self._signal(request.signal_id)
-        position = pb.Position(epoch=self._feed.epoch, sequence=end["log_sequence"])
+        position = streams_pb2.Position(epoch=self._feed.epoch, sequence=end["log_sequence"])
         return pb.UpdateSignalStateResponse(signal=signal, position=position)
 
     async def _signal(self, signal_id: str) -> pb.Signal:
@@ -124,6 +122,22 @@ def _unknown(signal_id: str) -> NotFound:
 
 def _signal(row: Any) -> pb.Signal:
     return pb.Signal(**{name: row[name] for name in pb.Signal.DESCRIPTOR.fields_by_name})
+
+
+def _selection(request: pb.SubscribeSignalsRequest) -> EventFilter:
+    """What a subscriber wants. Raises InvalidArgument."""
+    wanted = request.filter
+    check_selection(
+        wanted.symbols,
+        wanted.model_ids,
+        [
+            ("signal_types", wanted.signal_types, pb.SignalType.values()),
+            ("kinds", wanted.kinds, pb.SignalEvent.Kind.values()),
+        ],
+        wanted.min_confidence,
+        "filter.",
+    )
+    return EventFilter(wanted)
 
 
 def _time(request: pb.ListSignalsRequest, field: str) -> datetime | None:

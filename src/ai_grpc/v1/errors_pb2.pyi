@@ -67,6 +67,40 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED. The call took longer than its deadline, or than the server allows any unary call."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL. A fault of the server, and logged there under the request id. Metadata: request_id."""
+    ERROR_REASON_TRAINING_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 17
+    """NOT_FOUND. Metadata: session_id."""
+    ERROR_REASON_TRAINING_SESSION_EXISTS: _ErrorReason.ValueType  # 18
+    """ALREADY_EXISTS. The session_id was started with other content. Metadata: session_id."""
+    ERROR_REASON_TRAINING_SESSION_ENDED: _ErrorReason.ValueType  # 19
+    """FAILED_PRECONDITION. The session has ended. Metadata: session_id, and state, the one it is in."""
+    ERROR_REASON_EPISODE_EXISTS: _ErrorReason.ValueType  # 20
+    """ALREADY_EXISTS. The session has this episode with other content. Metadata: session_id, episode_number."""
+    ERROR_REASON_SERIES_OUT_OF_STEP: _ErrorReason.ValueType  # 21
+    """FAILED_PRECONDITION. The values would leave a hole in the series, or differ from those that it has. Metadata:
+    session_id, name, that of the series, and length, how many values it has.
+    """
+    ERROR_REASON_OPTIMIZATION_RUN_NOT_FOUND: _ErrorReason.ValueType  # 22
+    """NOT_FOUND. Metadata: run_id."""
+    ERROR_REASON_OPTIMIZATION_RUN_EXISTS: _ErrorReason.ValueType  # 23
+    """ALREADY_EXISTS. The run_id was started with other content. Metadata: run_id."""
+    ERROR_REASON_OPTIMIZATION_RUN_ENDED: _ErrorReason.ValueType  # 24
+    """FAILED_PRECONDITION. The run has ended. Metadata: run_id, and state, the one it is in."""
+    ERROR_REASON_GENERATION_EXISTS: _ErrorReason.ValueType  # 25
+    """ALREADY_EXISTS. The run has this generation with other content. Metadata: run_id, generation."""
+    ERROR_REASON_SPECTRUM_ANALYSIS_NOT_FOUND: _ErrorReason.ValueType  # 26
+    """NOT_FOUND. Metadata: analysis_id."""
+    ERROR_REASON_SPECTRUM_ANALYSIS_EXISTS: _ErrorReason.ValueType  # 27
+    """ALREADY_EXISTS. The analysis_id was recorded with other content. Metadata: analysis_id."""
+    ERROR_REASON_ANOMALY_NOT_FOUND: _ErrorReason.ValueType  # 28
+    """NOT_FOUND. Metadata: anomaly_id."""
+    ERROR_REASON_ANOMALY_EXISTS: _ErrorReason.ValueType  # 29
+    """ALREADY_EXISTS. The anomaly_id was reported with other content. Metadata: anomaly_id."""
+    ERROR_REASON_ANOMALY_RESOLVED: _ErrorReason.ValueType  # 30
+    """FAILED_PRECONDITION. The anomaly was resolved with another note. Metadata: anomaly_id."""
+    ERROR_REASON_EVALUATION_EXISTS: _ErrorReason.ValueType  # 31
+    """ALREADY_EXISTS. The performance_id was recorded with other content. Metadata: performance_id."""
+    ERROR_REASON_SIGNAL_NOT_EVALUABLE: _ErrorReason.ValueType  # 32
+    """FAILED_PRECONDITION. The signal cannot be evaluated against prices. Metadata: signal_id, and cause, in words."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every reason that this service gives.
@@ -117,6 +151,40 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 15
 """DEADLINE_EXCEEDED. The call took longer than its deadline, or than the server allows any unary call."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL. A fault of the server, and logged there under the request id. Metadata: request_id."""
+ERROR_REASON_TRAINING_SESSION_NOT_FOUND: ErrorReason.ValueType  # 17
+"""NOT_FOUND. Metadata: session_id."""
+ERROR_REASON_TRAINING_SESSION_EXISTS: ErrorReason.ValueType  # 18
+"""ALREADY_EXISTS. The session_id was started with other content. Metadata: session_id."""
+ERROR_REASON_TRAINING_SESSION_ENDED: ErrorReason.ValueType  # 19
+"""FAILED_PRECONDITION. The session has ended. Metadata: session_id, and state, the one it is in."""
+ERROR_REASON_EPISODE_EXISTS: ErrorReason.ValueType  # 20
+"""ALREADY_EXISTS. The session has this episode with other content. Metadata: session_id, episode_number."""
+ERROR_REASON_SERIES_OUT_OF_STEP: ErrorReason.ValueType  # 21
+"""FAILED_PRECONDITION. The values would leave a hole in the series, or differ from those that it has. Metadata:
+session_id, name, that of the series, and length, how many values it has.
+"""
+ERROR_REASON_OPTIMIZATION_RUN_NOT_FOUND: ErrorReason.ValueType  # 22
+"""NOT_FOUND. Metadata: run_id."""
+ERROR_REASON_OPTIMIZATION_RUN_EXISTS: ErrorReason.ValueType  # 23
+"""ALREADY_EXISTS. The run_id was started with other content. Metadata: run_id."""
+ERROR_REASON_OPTIMIZATION_RUN_ENDED: ErrorReason.ValueType  # 24
+"""FAILED_PRECONDITION. The run has ended. Metadata: run_id, and state, the one it is in."""
+ERROR_REASON_GENERATION_EXISTS: ErrorReason.ValueType  # 25
+"""ALREADY_EXISTS. The run has this generation with other content. Metadata: run_id, generation."""
+ERROR_REASON_SPECTRUM_ANALYSIS_NOT_FOUND: ErrorReason.ValueType  # 26
+"""NOT_FOUND. Metadata: analysis_id."""
+ERROR_REASON_SPECTRUM_ANALYSIS_EXISTS: ErrorReason.ValueType  # 27
+"""ALREADY_EXISTS. The analysis_id was recorded with other content. Metadata: analysis_id."""
+ERROR_REASON_ANOMALY_NOT_FOUND: ErrorReason.ValueType  # 28
+"""NOT_FOUND. Metadata: anomaly_id."""
+ERROR_REASON_ANOMALY_EXISTS: ErrorReason.ValueType  # 29
+"""ALREADY_EXISTS. The anomaly_id was reported with other content. Metadata: anomaly_id."""
+ERROR_REASON_ANOMALY_RESOLVED: ErrorReason.ValueType  # 30
+"""FAILED_PRECONDITION. The anomaly was resolved with another note. Metadata: anomaly_id."""
+ERROR_REASON_EVALUATION_EXISTS: ErrorReason.ValueType  # 31
+"""ALREADY_EXISTS. The performance_id was recorded with other content. Metadata: performance_id."""
+ERROR_REASON_SIGNAL_NOT_EVALUABLE: ErrorReason.ValueType  # 32
+"""FAILED_PRECONDITION. The signal cannot be evaluated against prices. Metadata: signal_id, and cause, in words."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from ai_grpc.v1 import errors_pb2 as ai__grpc_dot_v1_dot_errors__pb2
+from ai_grpc.v1 import streams_pb2 as ai__grpc_dot_v1_dot_streams__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61i_grpc/v1/signals.proto\x12\nai_grpc.v1\x1a\x17\x61i_grpc/v1/errors.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x04\n\x06Signal\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12+\n\x0bsignal_type\x18\x04 \x01(\x0e\x32\x16.ai_grpc.v1.SignalType\x12\x17\n\nconfidence\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0cprice_target\x18\x06 \x01(\t\x12\x11\n\tstop_loss\x18\x07 \x01(\t\x12\x13\n\x0btake_profit\x18\x08 \x01(\t\x12\x17\n\x0freference_price\x18\t \x01(\t\x12/\n\x0bsignal_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10market_data_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08metadata\x18\r \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x05state\x18\x0e \x01(\x0e\x32\x17.ai_grpc.v1.SignalState\x12\x17\n\npattern_id\x18\x0f \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\rtrade_plan_id\x18\x10 \x01(\x03H\x02\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\r\n\x0b_confidenceB\r\n\x0b_pattern_idB\x10\n\x0e_trade_plan_id\"+\n\x08Position\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\xa5\x01\n\x0cSignalFilter\x12\x0f\n\x07symbols\x18\x01 \x03(\t\x12\x11\n\tmodel_ids\x18\x02 \x03(\t\x12,\n\x0csignal_types\x18\x03 \x03(\x0e\x32\x16.ai_grpc.v1.SignalType\x12\x16\n\x0emin_confidence\x18\x04 \x01(\x01\x12+\n\x05kinds\x18\x05 \x03(\x0e\x32\x1c.ai_grpc.v1.SignalEvent.Kind\"\x8b\x02\n\x0bSignalEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.ai_grpc.v1.SignalEvent.Kind\x12/\n\x0b\x63ommit_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06signal\x18\x04 \x01(\x0b\x32\x12.ai_grpc.v1.Signal\"i\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_PUBLISHED\x10\x01\x12\x11\n\rKIND_EXECUTED\x10\x02\x12\x12\n\x0eKIND_CANCELLED\x10\x03\x12\x10\n\x0cKIND_EXPIRED\x10\x04\"<\n\x15PublishSignalsRequest\x12#\n\x07signals\x18\x01 \x03(\x0b\x32\x12.ai_grpc.v1.Signal\"S\n\x16PublishSignalsResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.ai_grpc.v1.PublishResult\x12\r\n\x05\x65poch\x18\x02 \x01(\t\"4\n\rPublishResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"A\n\x1aPublishSignalStreamRequest\x12#\n\x07signals\x18\x01 \x03(\x0b\x32\x12.ai_grpc.v1.Signal\"z\n\x1bPublishSignalStreamResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.ai_grpc.v1.PublishResult\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12 \n\x05\x65rror\x18\x03 \x01(\x0b\x32\x11.ai_grpc.v1.Error\"\xf1\x03\n\x17SubscribeSignalsRequest\x12%\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x14.ai_grpc.v1.PositionH\x00\x12<\n\x06latest\x18\x02 \x01(\x0b\x32*.ai_grpc.v1.SubscribeSignalsRequest.LatestH\x00\x12@\n\x08\x65\x61rliest\x18\x03 \x01(\x0b\x32,.ai_grpc.v1.SubscribeSignalsRequest.EarliestH\x00\x12\x35\n\x0fpublished_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12>\n\x07\x63urrent\x18\x05 \x01(\x0b\x32+.ai_grpc.v1.SubscribeSignalsRequest.CurrentH\x00\x12(\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x18.ai_grpc.v1.SignalFilter\x12\x35\n\x12heartbeat_interval\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0emax_batch_size\x18\x08 \x01(\x05\x12\x15\n\rsubscriber_id\x18\t \x01(\t\x1a\x08\n\x06Latest\x1a\n\n\x08\x45\x61rliest\x1a\t\n\x07\x43urrentB\x07\n\x05start\"\xd7\x07\n\x18SubscribeSignalsResponse\x12&\n\x08position\x18\x01 \x01(\x0b\x32\x14.ai_grpc.v1.Position\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x07started\x18\x03 \x01(\x0b\x32,.ai_grpc.v1.SubscribeSignalsResponse.StartedH\x00\x12\x41\n\x05\x62\x61tch\x18\x04 \x01(\x0b\x32\x30.ai_grpc.v1.SubscribeSignalsResponse.SignalBatchH\x00\x12\x43\n\theartbeat\x18\x05 \x01(\x0b\x32..ai_grpc.v1.SubscribeSignalsResponse.HeartbeatH\x00\x12\x42\n\tcaught_up\x18\x06 \x01(\x0b\x32-.ai_grpc.v1.SubscribeSignalsResponse.CaughtUpH\x00\x12\x46\n\x0b\x66\x65ll_behind\x18\x07 \x01(\x0b\x32/.ai_grpc.v1.SubscribeSignalsResponse.FellBehindH\x00\x12?\n\x07\x63losing\x18\x08 \x01(\x0b\x32,.ai_grpc.v1.SubscribeSignalsResponse.ClosingH\x00\x1a\x88\x01\n\x07Started\x12\x35\n\x12heartbeat_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0emax_batch_size\x18\x02 \x01(\x05\x12\x0c\n\x04head\x18\x03 \x01(\x03\x12\r\n\x05\x66loor\x18\x04 \x01(\x03\x12\x11\n\tserver_id\x18\x05 \x01(\t\x1a\x36\n\x0bSignalBatch\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.ai_grpc.v1.SignalEvent\x1a\x0b\n\tHeartbeat\x1a\n\n\x08\x43\x61ughtUp\x1a\x1a\n\nFellBehind\x12\x0c\n\x04head\x18\x01 \x01(\x03\x1a\xca\x01\n\x07\x43losing\x12\x43\n\x06reason\x18\x01 \x01(\x0e\x32\x33.ai_grpc.v1.SubscribeSignalsResponse.Closing.Reason\x12.\n\x0bretry_delay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"J\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fREASON_SHUTDOWN\x10\x01\x12\x13\n\x0fREASON_LIFETIME\x10\x02\x42\x07\n\x05\x65vent\"%\n\x10GetSignalRequest\x12\x11\n\tsignal_id\x18\x01 \x01(\t\"7\n\x11GetSignalResponse\x12\"\n\x06signal\x18\x01 \x01(\x0b\x32\x12.ai_grpc.v1.Signal\"\xac\x02\n\x12ListSignalsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07symbols\x18\x03 \x03(\t\x12\x11\n\tmodel_ids\x18\x04 \x03(\t\x12,\n\x0csignal_types\x18\x05 \x03(\x0e\x32\x16.ai_grpc.v1.SignalType\x12\'\n\x06states\x18\x06 \x03(\x0e\x32\x17.ai_grpc.v1.SignalState\x12\x16\n\x0emin_confidence\x18\x07 \x01(\x01\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"S\n\x13ListSignalsResponse\x12#\n\x07signals\x18\x01 \x03(\x0b\x32\x12.ai_grpc.v1.Signal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x18UpdateSignalStateRequest\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.ai_grpc.v1.SignalState\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"g\n\x19UpdateSignalStateResponse\x12\"\n\x06signal\x18\x01 \x01(\x0b\x32\x12.ai_grpc.v1.Signal\x12&\n\x08position\x18\x02 \x01(\x0b\x32\x14.ai_grpc.v1.Position*j\n\nSignalType\x12\x1b\n\x17SIGNAL_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSIGNAL_TYPE_BUY\x10\x01\x12\x14\n\x10SIGNAL_TYPE_SELL\x10\x02\x12\x14\n\x10SIGNAL_TYPE_HOLD\x10\x03*\x95\x01\n\x0bSignalState\x12\x1c\n\x18SIGNAL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13SIGNAL_STATE_ACTIVE\x10\x01\x12\x19\n\x15SIGNAL_STATE_EXECUTED\x10\x02\x12\x1a\n\x16SIGNAL_STATE_CANCELLED\x10\x03\x12\x18\n\x14SIGNAL_STATE_EXPIRED\x10\x04\x32\xcf\x04\n\rSignalService\x12\\\n\x0ePublishSignals\x12!.ai_grpc.v1.PublishSignalsRequest\x1a\".ai_grpc.v1.PublishSignalsResponse\"\x03\x90\x02\x02\x12o\n\x13PublishSignalStream\x12&.ai_grpc.v1.PublishSignalStreamRequest\x1a\'.ai_grpc.v1.PublishSignalStreamResponse\"\x03\x90\x02\x02(\x01\x30\x01\x12\x64\n\x10SubscribeSignals\x12#.ai_grpc.v1.SubscribeSignalsRequest\x1a$.ai_grpc.v1.SubscribeSignalsResponse\"\x03\x90\x02\x01\x30\x01\x12M\n\tGetSignal\x12\x1c.ai_grpc.v1.GetSignalRequest\x1a\x1d.ai_grpc.v1.GetSignalResponse\"\x03\x90\x02\x01\x12S\n\x0bListSignals\x12\x1e.ai_grpc.v1.ListSignalsRequest\x1a\x1f.ai_grpc.v1.ListSignalsResponse\"\x03\x90\x02\x01\x12\x65\n\x11UpdateSignalState\x12$.ai_grpc.v1.UpdateSignalStateRequest\x1a%.ai_grpc.v1.UpdateSignalStateResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61i_grpc/v1/signals.proto\x12\nai_grpc.v1\x1a\x17\x61i_grpc/v1/errors.proto\x1a\x18\x61i_grpc/v1/streams.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x04\n\x06Signal\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12+\n\x0bsignal_type\x18\x04 \x01(\x0e\x32\x16.ai_grpc.v1.SignalType\x12\x17\n\nconfidence\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0cprice_target\x18\x06 \x01(\t\x12\x11\n\tstop_loss\x18\x07 \x01(\t\x12\x13\n\x0btake_profit\x18\x08 \x01(\t\x12\x17\n\x0freference_price\x18\t \x01(\t\x12/\n\x0bsignal_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10market_data_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08metadata\x18\r \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x05state\x18\x0e \x01(\x0e\x32\x17.ai_grpc.v1.SignalState\x12\x17\n\npattern_id\x18\x0f \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\rtrade_plan_id\x18\x10 \x01(\x03H\x02\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\r\n\x0b_confidenceB\r\n\x0b_pattern_idB\x10\n\x0e_trade_plan_id\"\xa5\x01\n\x0cSignalFilter\x12\x0f\n\x07symbols\x18\x01 \x03(\t\x12\x11\n\tmodel_ids\x18\x02 \x03(\t\x12,\n\x0csignal_types\x18\x03 \x03(\x0e\x32\x16.ai_grpc.v1.SignalType\x12\x16\n\x0emin_confidence\x18\x04 \x01(\x01\x12+\n\x05kinds\x18\x05 \x03(\x0e\x32\x1c.ai_grpc.v1.SignalEvent.Kind\"\x8b\x02\n\x0bSignalEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.ai_grpc.v1.SignalEvent.Kind\x12/\n\x0b\x63ommit_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06signal\x18\x04 \x01(\x0b\x32\x12.ai_grpc.v1.Signal\"i\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_PUBLISHED\x10\x01\x12\x11\n\rKIND_EXECUTED\x10\x02\x12\x12\n\x0eKIND_CANCELLED\x10\x03\x12\x10\n\x0cKIND_EXPIRED\x10\x04\"<\n\x15PublishSignalsRequest\x12#\n\x07signals\x18\x01 \x03(\x0b\x32\x12.ai_grpc.v1.Signal\"S\n\x16PublishSignalsResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.ai_grpc.v1.PublishResult\x12\r\n\x05\x65poch\x18\x02 \x01(\t\"4\n\rPublishResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"A\n\x1aPublishSignalStreamRequest\x12#\n\x07signals\x18\x01 \x03(\x0b\x32\x12.ai_grpc.v1.Signal\"z\n\x1bPublishSignalStreamResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.ai_grpc.v1.PublishResult\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12 \n\x05\x65rror\x18\x03 \x01(\x0b\x32\x11.ai_grpc.v1.Error\"\x88\x03\n\x17SubscribeSignalsRequest\x12%\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x14.ai_grpc.v1.PositionH\x00\x12$\n\x06latest\x18\x02 \x01(\x0b\x32\x12.ai_grpc.v1.LatestH\x00\x12(\n\x08\x65\x61rliest\x18\x03 \x01(\x0b\x32\x14.ai_grpc.v1.EarliestH\x00\x12\x35\n\x0fpublished_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12&\n\x07\x63urrent\x18\x05 \x01(\x0b\x32\x13.ai_grpc.v1.CurrentH\x00\x12(\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x18.ai_grpc.v1.SignalFilter\x12\x35\n\x12heartbeat_interval\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0emax_batch_size\x18\x08 \x01(\x05\x12\x15\n\rsubscriber_id\x18\t \x01(\tB\x07\n\x05start\"\xcd\x03\n\x18SubscribeSignalsResponse\x12&\n\x08position\x18\x01 \x01(\x0b\x32\x14.ai_grpc.v1.Position\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x07started\x18\x03 \x01(\x0b\x32\x13.ai_grpc.v1.StartedH\x00\x12\x41\n\x05\x62\x61tch\x18\x04 \x01(\x0b\x32\x30.ai_grpc.v1.SubscribeSignalsResponse.SignalBatchH\x00\x12*\n\theartbeat\x18\x05 \x01(\x0b\x32\x15.ai_grpc.v1.HeartbeatH\x00\x12)\n\tcaught_up\x18\x06 \x01(\x0b\x32\x14.ai_grpc.v1.CaughtUpH\x00\x12-\n\x0b\x66\x65ll_behind\x18\x07 \x01(\x0b\x32\x16.ai_grpc.v1.FellBehindH\x00\x12&\n\x07\x63losing\x18\x08 \x01(\x0b\x32\x13.ai_grpc.v1.ClosingH\x00\x1a\x36\n\x0bSignalBatch\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.ai_grpc.v1.SignalEventB\x07\n\x05\x65vent\"%\n\x10GetSignalRequest\x12\x11\n\tsignal_id\x18\x01 \x01(\t\"7\n\x11GetSignalResponse\x12\"\n\x06signal\x18\x01 \x01(\x0b\x32\x12.ai_grpc.v1.Signal\"\xac\x02\n\x12ListSignalsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07symbols\x18\x03 \x03(\t\x12\x11\n\tmodel_ids\x18\x04 \x03(\t\x12,\n\x0csignal_types\x18\x05 \x03(\x0e\x32\x16.ai_grpc.v1.SignalType\x12\'\n\x06states\x18\x06 \x03(\x0e\x32\x17.ai_grpc.v1.SignalState\x12\x16\n\x0emin_confidence\x18\x07 \x01(\x01\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"S\n\x13ListSignalsResponse\x12#\n\x07signals\x18\x01 \x03(\x0b\x32\x12.ai_grpc.v1.Signal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x18UpdateSignalStateRequest\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.ai_grpc.v1.SignalState\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"g\n\x19UpdateSignalStateResponse\x12\"\n\x06signal\x18\x01 \x01(\x0b\x32\x12.ai_grpc.v1.Signal\x12&\n\x08position\x18\x02 \x01(\x0b\x32\x14.ai_grpc.v1.Position*j\n\nSignalType\x12\x1b\n\x17SIGNAL_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSIGNAL_TYPE_BUY\x10\x01\x12\x14\n\x10SIGNAL_TYPE_SELL\x10\x02\x12\x14\n\x10SIGNAL_TYPE_HOLD\x10\x03*\x95\x01\n\x0bSignalState\x12\x1c\n\x18SIGNAL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13SIGNAL_STATE_ACTIVE\x10\x01\x12\x19\n\x15SIGNAL_STATE_EXECUTED\x10\x02\x12\x1a\n\x16SIGNAL_STATE_CANCELLED\x10\x03\x12\x18\n\x14SIGNAL_STATE_EXPIRED\x10\x04\x32\xcf\x04\n\rSignalService\x12\\\n\x0ePublishSignals\x12!.ai_grpc.v1.PublishSignalsRequest\x1a\".ai_grpc.v1.PublishSignalsResponse\"\x03\x90\x02\x02\x12o\n\x13PublishSignalStream\x12&.ai_grpc.v1.PublishSignalStreamRequest\x1a\'.ai_grpc.v1.PublishSignalStreamResponse\"\x03\x90\x02\x02(\x01\x30\x01\x12\x64\n\x10SubscribeSignals\x12#.ai_grpc.v1.SubscribeSignalsRequest\x1a$.ai_grpc.v1.SubscribeSignalsResponse\"\x03\x90\x02\x01\x30\x01\x12M\n\tGetSignal\x12\x1c.ai_grpc.v1.GetSignalRequest\x1a\x1d.ai_grpc.v1.GetSignalResponse\"\x03\x90\x02\x01\x12S\n\x0bListSignals\x12\x1e.ai_grpc.v1.ListSignalsRequest\x1a\x1f.ai_grpc.v1.ListSignalsResponse\"\x03\x90\x02\x01\x12\x65\n\x11UpdateSignalState\x12$.ai_grpc.v1.UpdateSignalStateRequest\x1a%.ai_grpc.v1.UpdateSignalStateResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,66 +48,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNALSERVICE'].methods_by_name['ListSignals']._serialized_options = b'\220\002\001'
   _globals['_SIGNALSERVICE'].methods_by_name['UpdateSignalState']._loaded_options = None
   _globals['_SIGNALSERVICE'].methods_by_name['UpdateSignalState']._serialized_options = b'\220\002\002'
-  _globals['_SIGNALTYPE']._serialized_start=3823
-  _globals['_SIGNALTYPE']._serialized_end=3929
-  _globals['_SIGNALSTATE']._serialized_start=3932
-  _globals['_SIGNALSTATE']._serialized_end=4081
-  _globals['_SIGNAL']._serialized_start=161
-  _globals['_SIGNAL']._serialized_end=764
-  _globals['_POSITION']._serialized_start=766
-  _globals['_POSITION']._serialized_end=809
-  _globals['_SIGNALFILTER']._serialized_start=812
-  _globals['_SIGNALFILTER']._serialized_end=977
-  _globals['_SIGNALEVENT']._serialized_start=980
-  _globals['_SIGNALEVENT']._serialized_end=1247
-  _globals['_SIGNALEVENT_KIND']._serialized_start=1142
-  _globals['_SIGNALEVENT_KIND']._serialized_end=1247
-  _globals['_PUBLISHSIGNALSREQUEST']._serialized_start=1249
-  _globals['_PUBLISHSIGNALSREQUEST']._serialized_end=1309
-  _globals['_PUBLISHSIGNALSRESPONSE']._serialized_start=1311
-  _globals['_PUBLISHSIGNALSRESPONSE']._serialized_end=1394
-  _globals['_PUBLISHRESULT']._serialized_start=1396
-  _globals['_PUBLISHRESULT']._serialized_end=1448
-  _globals['_PUBLISHSIGNALSTREAMREQUEST']._serialized_start=1450
-  _globals['_PUBLISHSIGNALSTREAMREQUEST']._serialized_end=1515
-  _globals['_PUBLISHSIGNALSTREAMRESPONSE']._serialized_start=1517
-  _globals['_PUBLISHSIGNALSTREAMRESPONSE']._serialized_end=1639
-  _globals['_SUBSCRIBESIGNALSREQUEST']._serialized_start=1642
-  _globals['_SUBSCRIBESIGNALSREQUEST']._serialized_end=2139
-  _globals['_SUBSCRIBESIGNALSREQUEST_LATEST']._serialized_start=2099
-  _globals['_SUBSCRIBESIGNALSREQUEST_LATEST']._serialized_end=2107
-  _globals['_SUBSCRIBESIGNALSREQUEST_EARLIEST']._serialized_start=2109
-  _globals['_SUBSCRIBESIGNALSREQUEST_EARLIEST']._serialized_end=2119
-  _globals['_SUBSCRIBESIGNALSREQUEST_CURRENT']._serialized_start=2121
-  _globals['_SUBSCRIBESIGNALSREQUEST_CURRENT']._serialized_end=2130
-  _globals['_SUBSCRIBESIGNALSRESPONSE']._serialized_start=2142
-  _globals['_SUBSCRIBESIGNALSRESPONSE']._serialized_end=3125
-  _globals['_SUBSCRIBESIGNALSRESPONSE_STARTED']._serialized_start=2666
-  _globals['_SUBSCRIBESIGNALSRESPONSE_STARTED']._serialized_end=2802
-  _globals['_SUBSCRIBESIGNALSRESPONSE_SIGNALBATCH']._serialized_start=2804
-  _globals['_SUBSCRIBESIGNALSRESPONSE_SIGNALBATCH']._serialized_end=2858
-  _globals['_SUBSCRIBESIGNALSRESPONSE_HEARTBEAT']._serialized_start=2860
-  _globals['_SUBSCRIBESIGNALSRESPONSE_HEARTBEAT']._serialized_end=2871
-  _globals['_SUBSCRIBESIGNALSRESPONSE_CAUGHTUP']._serialized_start=2873
-  _globals['_SUBSCRIBESIGNALSRESPONSE_CAUGHTUP']._serialized_end=2883
-  _globals['_SUBSCRIBESIGNALSRESPONSE_FELLBEHIND']._serialized_start=2885
-  _globals['_SUBSCRIBESIGNALSRESPONSE_FELLBEHIND']._serialized_end=2911
-  _globals['_SUBSCRIBESIGNALSRESPONSE_CLOSING']._serialized_start=2914
-  _globals['_SUBSCRIBESIGNALSRESPONSE_CLOSING']._serialized_end=3116
-  _globals['_SUBSCRIBESIGNALSRESPONSE_CLOSING_REASON']._serialized_start=3042
-  _globals['_SUBSCRIBESIGNALSRESPONSE_CLOSING_REASON']._serialized_end=3116
-  _globals['_GETSIGNALREQUEST']._serialized_start=3127
-  _globals['_GETSIGNALREQUEST']._serialized_end=3164
-  _globals['_GETSIGNALRESPONSE']._serialized_start=3166
-  _globals['_GETSIGNALRESPONSE']._serialized_end=3221
-  _globals['_LISTSIGNALSREQUEST']._serialized_start=3224
-  _globals['_LISTSIGNALSREQUEST']._serialized_end=3524
-  _globals['_LISTSIGNALSRESPONSE']._serialized_start=3526
-  _globals['_LISTSIGNALSRESPONSE']._serialized_end=3609
-  _globals['_UPDATESIGNALSTATEREQUEST']._serialized_start=3611
-  _globals['_UPDATESIGNALSTATEREQUEST']._serialized_end=3716
-  _globals['_UPDATESIGNALSTATERESPONSE']._serialized_start=3718
-  _globals['_UPDATESIGNALSTATERESPONSE']._serialized_end=3821
-  _globals['_SIGNALSERVICE']._serialized_start=4084
-  _globals['_SIGNALSERVICE']._serialized_end=4675
+  _globals['_SIGNALTYPE']._serialized_start=3177
+  _globals['_SIGNALTYPE']._serialized_end=3283
+  _globals['_SIGNALSTATE']._serialized_start=3286
+  _globals['_SIGNALSTATE']._serialized_end=3435
+  _globals['_SIGNAL']._serialized_start=187
+  _globals['_SIGNAL']._serialized_end=790
+  _globals['_SIGNALFILTER']._serialized_start=793
+  _globals['_SIGNALFILTER']._serialized_end=958
+  _globals['_SIGNALEVENT']._serialized_start=961
+  _globals['_SIGNALEVENT']._serialized_end=1228
+  _globals['_SIGNALEVENT_KIND']._serialized_start=1123
+  _globals['_SIGNALEVENT_KIND']._serialized_end=1228
+  _globals['_PUBLISHSIGNALSREQUEST']._serialized_start=1230
+  _globals['_PUBLISHSIGNALSREQUEST']._serialized_end=1290
+  _globals['_PUBLISHSIGNALSRESPONSE']._serialized_start=1292
+  _globals['_PUBLISHSIGNALSRESPONSE']._serialized_end=1375
+  _globals['_PUBLISHRESULT']._serialized_start=1377
+  _globals['_PUBLISHRESULT']._serialized_end=1429
+  _globals['_PUBLISHSIGNALSTREAMREQUEST']._serialized_start=1431
+  _globals['_PUBLISHSIGNALSTREAMREQUEST']._serialized_end=1496
+  _globals['_PUBLISHSIGNALSTREAMRESPONSE']._serialized_start=1498
+  _globals['_PUBLISHSIGNALSTREAMRESPONSE']._serialized_end=1620
+  _globals['_SUBSCRIBESIGNALSREQUEST']._serialized_start=1623
+  _globals['_SUBSCRIBESIGNALSREQUEST']._serialized_end=2015
+  _globals['_SUBSCRIBESIGNALSRESPONSE']._serialized_start=2018
+  _globals['_SUBSCRIBESIGNALSRESPONSE']._serialized_end=2479
+  _globals['_SUBSCRIBESIGNALSRESPONSE_SIGNALBATCH']._serialized_start=2416
+  _globals['_SUBSCRIBESIGNALSRESPONSE_SIGNALBATCH']._serialized_end=2470
+  _globals['_GETSIGNALREQUEST']._serialized_start=2481
+  _globals['_GETSIGNALREQUEST']._serialized_end=2518
+  _globals['_GETSIGNALRESPONSE']._serialized_start=2520
+  _globals['_GETSIGNALRESPONSE']._serialized_end=2575
+  _globals['_LISTSIGNALSREQUEST']._serialized_start=2578
+  _globals['_LISTSIGNALSREQUEST']._serialized_end=2878
+  _globals['_LISTSIGNALSRESPONSE']._serialized_start=2880
+  _globals['_LISTSIGNALSRESPONSE']._serialized_end=2963
+  _globals['_UPDATESIGNALSTATEREQUEST']._serialized_start=2965
+  _globals['_UPDATESIGNALSTATEREQUEST']._serialized_end=3070
+  _globals['_UPDATESIGNALSTATERESPONSE']._serialized_start=3072
+  _globals['_UPDATESIGNALSTATERESPONSE']._serialized_end=3175
+  _globals['_SIGNALSERVICE']._serialized_start=3438
+  _globals['_SIGNALSERVICE']._serialized_end=4029
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from ai_grpc.v1 import errors_pb2 as _errors_pb2
+from ai_grpc.v1 import streams_pb2 as _streams_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -183,31 +184,6 @@ class Signal(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__trade_plan_id) -> _WhichOneofReturnType__trade_plan_id | None: ...
 
 Global___Signal: _TypeAlias = Signal  # noqa: Y015
-
-@_typing.final
-class Position(_message.Message):
-    """Position is a place in the log: a subscriber has had every matching event up to and including the sequence."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EPOCH_FIELD_NUMBER: _builtins.int
-    SEQUENCE_FIELD_NUMBER: _builtins.int
-    epoch: _builtins.str
-    """A UUID. It changes when the log is restored from a backup."""
-    sequence: _builtins.int
-    def __init__(
-        self,
-        *,
-        epoch: _builtins.str = ...,
-        sequence: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "sequence", b"sequence"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Position: _TypeAlias = Position  # noqa: Y015
 
 @_typing.final
 class SignalFilter(_message.Message):
@@ -437,45 +413,6 @@ Global___PublishSignalStreamResponse: _TypeAlias = PublishSignalStreamResponse  
 class SubscribeSignalsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class Latest(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        def __init__(
-            self,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class Earliest(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        def __init__(
-            self,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class Current(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        def __init__(
-            self,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     AFTER_FIELD_NUMBER: _builtins.int
     LATEST_FIELD_NUMBER: _builtins.int
     EARLIEST_FIELD_NUMBER: _builtins.int
@@ -492,15 +429,15 @@ class SubscribeSignalsRequest(_message.Message):
     subscriber_id: _builtins.str
     """A name for the server's logs, at most 100 characters. The server keeps nothing under it."""
     @_builtins.property
-    def after(self) -> Global___Position:
+    def after(self) -> _streams_pb2.Position:
         """After this position, exclusive: how a stream is resumed."""
 
     @_builtins.property
-    def latest(self) -> Global___SubscribeSignalsRequest.Latest:
+    def latest(self) -> _streams_pb2.Latest:
         """With the next event."""
 
     @_builtins.property
-    def earliest(self) -> Global___SubscribeSignalsRequest.Earliest:
+    def earliest(self) -> _streams_pb2.Earliest:
         """With the oldest event that the log still has."""
 
     @_builtins.property
@@ -508,7 +445,7 @@ class SubscribeSignalsRequest(_message.Message):
         """With the first event whose commit_time is later than this."""
 
     @_builtins.property
-    def current(self) -> Global___SubscribeSignalsRequest.Current:
+    def current(self) -> _streams_pb2.Current:
         """With all signals that are ACTIVE now, as their PUBLISHED events, in order; then live, with no gap between. A
         signal that ends meanwhile may be left out of the first part; its end follows in the second.
         """
@@ -522,11 +459,11 @@ class SubscribeSignalsRequest(_message.Message):
     def __init__(
         self,
         *,
-        after: Global___Position | None = ...,
-        latest: Global___SubscribeSignalsRequest.Latest | None = ...,
-        earliest: Global___SubscribeSignalsRequest.Earliest | None = ...,
+        after: _streams_pb2.Position | None = ...,
+        latest: _streams_pb2.Latest | None = ...,
+        earliest: _streams_pb2.Earliest | None = ...,
         published_after: _timestamp_pb2.Timestamp | None = ...,
-        current: Global___SubscribeSignalsRequest.Current | None = ...,
+        current: _streams_pb2.Current | None = ...,
         filter: Global___SignalFilter | None = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         max_batch_size: _builtins.int = ...,
@@ -545,44 +482,6 @@ Global___SubscribeSignalsRequest: _TypeAlias = SubscribeSignalsRequest  # noqa: 
 @_typing.final
 class SubscribeSignalsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class Started(_message.Message):
-        """Started is the first message of a stream."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
-        MAX_BATCH_SIZE_FIELD_NUMBER: _builtins.int
-        HEAD_FIELD_NUMBER: _builtins.int
-        FLOOR_FIELD_NUMBER: _builtins.int
-        SERVER_ID_FIELD_NUMBER: _builtins.int
-        max_batch_size: _builtins.int
-        """The batch size in force."""
-        head: _builtins.int
-        """The last sequence that the replica knows."""
-        floor: _builtins.int
-        """The lowest sequence to resume after."""
-        server_id: _builtins.str
-        """Names the server process, as its logs do."""
-        @_builtins.property
-        def heartbeat_interval(self) -> _duration_pb2.Duration:
-            """The interval in force."""
-
-        def __init__(
-            self,
-            *,
-            heartbeat_interval: _duration_pb2.Duration | None = ...,
-            max_batch_size: _builtins.int = ...,
-            head: _builtins.int = ...,
-            floor: _builtins.int = ...,
-            server_id: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["floor", b"floor", "head", b"head", "heartbeat_interval", b"heartbeat_interval", "max_batch_size", b"max_batch_size", "server_id", b"server_id"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
     class SignalBatch(_message.Message):
@@ -606,102 +505,6 @@ class SubscribeSignalsResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    @_typing.final
-    class Heartbeat(_message.Message):
-        """Heartbeat says that the stream lives, although nothing matched."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        def __init__(
-            self,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class CaughtUp(_message.Message):
-        """CaughtUp says that the past has been sent: what follows is new."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        def __init__(
-            self,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class FellBehind(_message.Message):
-        """FellBehind says that the reader was too slow for the events in memory and is served from the database again."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        HEAD_FIELD_NUMBER: _builtins.int
-        head: _builtins.int
-        """The last sequence that the replica knows."""
-        def __init__(
-            self,
-            *,
-            head: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class Closing(_message.Message):
-        """Closing is the last message before the server ends the stream with UNAVAILABLE / DRAINING."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        class _Reason:
-            ValueType = _typing.NewType("ValueType", _builtins.int)
-            V: _TypeAlias = ValueType  # noqa: Y015
-
-        class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SubscribeSignalsResponse.Closing._Reason.ValueType], _builtins.type):
-            DESCRIPTOR: _descriptor.EnumDescriptor
-            REASON_UNSPECIFIED: SubscribeSignalsResponse.Closing._Reason.ValueType  # 0
-            REASON_SHUTDOWN: SubscribeSignalsResponse.Closing._Reason.ValueType  # 1
-            """The server stops."""
-            REASON_LIFETIME: SubscribeSignalsResponse.Closing._Reason.ValueType  # 2
-            """The stream reached its lifetime, so that connections spread over the replicas anew."""
-
-        class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
-            """Reason is why the server ends the stream."""
-
-        REASON_UNSPECIFIED: SubscribeSignalsResponse.Closing.Reason.ValueType  # 0
-        REASON_SHUTDOWN: SubscribeSignalsResponse.Closing.Reason.ValueType  # 1
-        """The server stops."""
-        REASON_LIFETIME: SubscribeSignalsResponse.Closing.Reason.ValueType  # 2
-        """The stream reached its lifetime, so that connections spread over the replicas anew."""
-
-        REASON_FIELD_NUMBER: _builtins.int
-        RETRY_DELAY_FIELD_NUMBER: _builtins.int
-        reason: Global___SubscribeSignalsResponse.Closing.Reason.ValueType
-        @_builtins.property
-        def retry_delay(self) -> _duration_pb2.Duration:
-            """When to connect again."""
-
-        def __init__(
-            self,
-            *,
-            reason: Global___SubscribeSignalsResponse.Closing.Reason.ValueType = ...,
-            retry_delay: _duration_pb2.Duration | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "retry_delay", b"retry_delay"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     POSITION_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
     STARTED_FIELD_NUMBER: _builtins.int
@@ -711,34 +514,34 @@ class SubscribeSignalsResponse(_message.Message):
     FELL_BEHIND_FIELD_NUMBER: _builtins.int
     CLOSING_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def position(self) -> Global___Position:
+    def position(self) -> _streams_pb2.Position:
         """Set in every message: every matching event up to here has been sent. Resume with after = position."""
 
     @_builtins.property
     def server_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def started(self) -> Global___SubscribeSignalsResponse.Started: ...
+    def started(self) -> _streams_pb2.Started: ...
     @_builtins.property
     def batch(self) -> Global___SubscribeSignalsResponse.SignalBatch: ...
     @_builtins.property
-    def heartbeat(self) -> Global___SubscribeSignalsResponse.Heartbeat: ...
+    def heartbeat(self) -> _streams_pb2.Heartbeat: ...
     @_builtins.property
-    def caught_up(self) -> Global___SubscribeSignalsResponse.CaughtUp: ...
+    def caught_up(self) -> _streams_pb2.CaughtUp: ...
     @_builtins.property
-    def fell_behind(self) -> Global___SubscribeSignalsResponse.FellBehind: ...
+    def fell_behind(self) -> _streams_pb2.FellBehind: ...
     @_builtins.property
-    def closing(self) -> Global___SubscribeSignalsResponse.Closing: ...
+    def closing(self) -> _streams_pb2.Closing: ...
     def __init__(
         self,
         *,
-        position: Global___Position | None = ...,
+        position: _streams_pb2.Position | None = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
-        started: Global___SubscribeSignalsResponse.Started | None = ...,
+        started: _streams_pb2.Started | None = ...,
         batch: Global___SubscribeSignalsResponse.SignalBatch | None = ...,
-        heartbeat: Global___SubscribeSignalsResponse.Heartbeat | None = ...,
-        caught_up: Global___SubscribeSignalsResponse.CaughtUp | None = ...,
-        fell_behind: Global___SubscribeSignalsResponse.FellBehind | None = ...,
-        closing: Global___SubscribeSignalsResponse.Closing | None = ...,
+        heartbeat: _streams_pb2.Heartbeat | None = ...,
+        caught_up: _streams_pb2.CaughtUp | None = ...,
+        fell_behind: _streams_pb2.FellBehind | None = ...,
+        closing: _streams_pb2.Closing | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "caught_up", b"caught_up", "closing", b"closing", "event", b"event", "fell_behind", b"fell_behind", "heartbeat", b"heartbeat", "position", b"position", "server_time", b"server_time", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -915,14 +718,14 @@ class UpdateSignalStateResponse(_message.Message):
         """As it is now."""
 
     @_builtins.property
-    def position(self) -> Global___Position:
+    def position(self) -> _streams_pb2.Position:
         """Where in the log the change is."""
 
     def __init__(
         self,
         *,
         signal: Global___Signal | None = ...,
-        position: Global___Position | None = ...,
+        position: _streams_pb2.Position | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "signal", b"signal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
