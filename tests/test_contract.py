@@ -18,7 +18,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from ai_grpc.db import load_queries
 from ai_grpc.records import bound
-from ai_grpc.v1 import errors_pb2, models_pb2, signals_pb2, training_pb2
+from ai_grpc.v1 import errors_pb2, models_pb2, performance_pb2, signals_pb2, training_pb2
 from tests.signals import execute
 
 ROOT: Final = Path(__file__).parents[1]
@@ -40,6 +40,11 @@ MESSAGES: Final[list[tuple[str, str, Descriptor, set[str]]]] = [
     ("training", "get_training_session", training_pb2.TrainingSession.DESCRIPTOR, set()),
     ("training", "list_training_sessions", training_pb2.TrainingSession.DESCRIPTOR, PAGE),
     ("training", "list_episodes", training_pb2.Episode.DESCRIPTOR, {"page_number"}),
+    ("performance", "record_evaluations", performance_pb2.Evaluation.DESCRIPTOR, {"duplicate"}),
+    ("performance", "list_evaluations", performance_pb2.Evaluation.DESCRIPTOR, PAGE),
+    ("performance", "update_model_performance", performance_pb2.ModelPerformance.DESCRIPTOR, {"duplicate"}),
+    ("performance", "get_model_performance_history", performance_pb2.ModelPerformance.DESCRIPTOR, PAGE),
+    ("performance", "get_latest_model_performance", performance_pb2.ModelPerformance.DESCRIPTOR, PAGE),
 ]
 
 ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
@@ -58,6 +63,8 @@ INDEXES: Final = {
     "idx_ai_signals_model_time",
     "idx_ai_signals_type_confidence",
     "idx_ai_signals_model_status",
+    "idx_model_performance_model_period",
+    "idx_model_performance_sharpe",
 }
 
 
