@@ -75,7 +75,7 @@ async def test_other_content_under_the_same_id_is_refused_and_nothing_is_written
         one, other = await signals(channel, await an_active_model(channel), {}, {})
         first = an_evaluation(one)
         await record(channel, first)
-        changes = {
+        changes: dict[str, Any] = {
             "signal_id": other,
             "evaluation_time": on_day(1),
             "actual_price": "7",
