@@ -146,6 +146,15 @@ async def test_a_signal_made_from_the_past_is_followed_from_there(database: str)
         assert [result.WhichOneof("outcome") for result in results] == ["error", "evaluation"]
 
 
+async def test_what_was_published_just_now_is_evaluated_whatever_the_replica_knows(
+    database: str, empty_database: str
+) -> None:
+    async with an_exchange(database, read_database_url=empty_database) as channel:
+        ids = await signals(channel, await an_active_model(channel), {})
+        [result] = (await evaluate(channel, ids, moved("AAPL", "101"))).results
+        assert result.evaluation.actual_price == "101"
+
+
 async def test_a_thousand_signals_are_evaluated_against_ten_thousand_prices(database: str) -> None:
     async with an_exchange(database) as channel:
         ids = await signals(channel, await an_active_model(channel), *[{"stop_loss": "99"}] * 1000)

@@ -184,6 +184,23 @@ async def test_a_period_is_of_days_in_utc(database: str) -> None:
         times[0].nanos = times[3].nanos = 0
         times[2].FromMicroseconds(times[2].ToMicroseconds() - 1)
         times[1].FromMicroseconds(times[1].ToMicroseconds() - 1)
-        await record(channel, *(an_evaluation(one, evaluation_time=time) for one, time in zip(ids, times, strict=True)))
-        await execute(database, f"ALTER DATABASE {database.rpartition('/')[2]} SET timezone = 'Pacific/Auckland'")
-        assert (await performance(channel, model_id)).evaluated_signals == 2
+        changes = [1.0, -2.0, 7.0, 7.0]
+        await record(
+            channel,
+            *(
+                an_evaluation(one, evaluation_time=time, price_change_pct=change)
+                for one, time, change in zip(ids, times, changes, strict=True)
+            ),
+        )
+        found = await performance(channel, model_id)
+        assert found.evaluated_signals == 2
+    # Whoever asks, and wherever.
+    await execute(database, f"ALTER DATABASE {database.rpartition('/')[2]} SET timezone = 'Pacific/Auckland'")
+    update = (
+        "SELECT p.evaluated_signals, p.total_return, p.sharpe_ratio, u.duplicate"
+        " FROM update_model_performance($1, '[2026-01-01,2026-12-31]') AS u,"
+        " LATERAL (SELECT (u.performance).*) AS p"
+    )
+    assert [tuple(row) for row in await execute(database, update, model_id)] == [
+        (2, found.total_return, found.sharpe_ratio, False)
+    ]

@@ -9,12 +9,15 @@ from typing import Any, Final
 
 import grpc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ai_grpc.v1 import models_pb2
 from ai_grpc.v1 import performance_pb2 as pb
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.performance_pb2_grpc import PerformanceServiceStub
 from ai_grpc.v1.periods_pb2 import Period
+from tests.exchange.test_events import BOUNDED
 from tests.performance import GOLDEN, YEAR, an_update, days, performance
 from tests.signals import an_active_model, an_exchange, details, execute, refusal
 
@@ -58,7 +61,8 @@ async def test_an_unknown_model_is_not_found(database: str) -> None:
         assert details(error)[:2] == ("MODEL_NOT_FOUND", {"model_id": model_id})
 
 
-NOBODY: Final = "0e8a7b2c-0000-4000-8000-00000000000a"
+DATES: Final = st.dates().map(str) | st.sampled_from(["", "9999-12-31", "0001-01-01", "2026-02-30", "today"])
+REFUSALS: Final = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
 UPDATE_FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"performance_id": ""}, "performance_id"),
     ({"performance_id": "1"}, "performance_id"),
@@ -79,7 +83,6 @@ UPDATE_FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"risk_free": -math.inf}, "risk_free"),
 ]
 FAULTS: Final[list[tuple[str, Any, str]]] = [
-    *(("UpdateModelPerformance", an_update(**{"model_id": NOBODY, **each}), field) for each, field in UPDATE_FAULTS),
     ("GetModelPerformanceHistory", pb.GetModelPerformanceHistoryRequest(), "model_id"),
     ("GetModelPerformanceHistory", pb.GetModelPerformanceHistoryRequest(model_id="1"), "model_id"),
     ("GetModelPerformanceHistory", pb.GetModelPerformanceHistoryRequest(page_size=-1), "page_size"),
@@ -93,6 +96,18 @@ FAULTS: Final[list[tuple[str, Any, str]]] = [
 ]
 
 
+async def test_what_cannot_be_computed_names_the_field_at_fault(database: str, subtests: pytest.Subtests) -> None:
+    async with an_exchange(database) as channel:
+        model_id = await an_active_model(channel)
+        await days(channel, model_id, GOLDEN)
+        for changes, field in UPDATE_FAULTS:
+            with subtests.test(str(changes)):
+                error = await refusal(performance(channel, **{"model_id": model_id, **changes}))
+                assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+                assert details(error)[:3] == ("INVALID_FIELD", {}, [field])
+    assert await execute(database, "SELECT FROM model_performance") == []
+
+
 async def test_the_field_at_fault_is_named(database: str, subtests: pytest.Subtests) -> None:
     async with an_exchange(database) as channel:
         for method, request, field in FAULTS:
@@ -100,7 +115,6 @@ async def test_the_field_at_fault_is_named(database: str, subtests: pytest.Subte
                 error = await refusal(getattr(PerformanceServiceStub(channel), method)(request))
                 assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
                 assert details(error)[:3] == ("INVALID_FIELD", {}, [field])
-    assert await execute(database, "SELECT FROM model_performance") == []
 
 
 async def test_the_history_of_a_model_is_what_was_computed_the_latest_first(database: str) -> None:
@@ -138,3 +152,37 @@ async def test_the_latest_are_one_for_each_active_model(database: str) -> None:
         for model_id, expected in ((models[0], [latest[0]]), (models[1], []), (models[4], [])):
             one = pb.GetLatestModelPerformanceRequest(model_id=model_id)
             assert (await stub.GetLatestModelPerformance(one)).performances == expected
+
+
+@BOUNDED
+@given(
+    requests=st.lists(
+        st.builds(
+            an_update,
+            model_id=st.sampled_from(["", "a\0b", "0e8a7b2c-0000-4000-8000-00000000000a"]) | st.none(),
+            performance_id=st.text(max_size=5) | st.uuids().map(str),
+            evaluation_period=st.none() | st.builds(Period, start_date=DATES, end_date=DATES),
+            periods_per_year=st.none() | st.floats(),
+            risk_free=st.none() | st.floats(),
+        ),
+        min_size=20,
+        max_size=20,
+    )
+)
+async def test_whatever_is_asked_is_computed_or_refused_by_name(
+    database: str, requests: list[pb.UpdateModelPerformanceRequest]
+) -> None:
+    async with an_exchange(database) as channel:
+        model_id = await an_active_model(channel)
+        await days(channel, model_id, GOLDEN)
+        refused = []
+        for request in requests:
+            request.model_id = request.model_id or model_id
+            try:
+                await PerformanceServiceStub(channel).UpdateModelPerformance(request)
+            except grpc.aio.AioRpcError as error:
+                refused.append((request, error.code(), details(error)))
+        strange = [each for each in refused if each[1] not in REFUSALS or not (each[2].fields or each[2].metadata)]
+        assert strange == []
+        stored = await execute(database, "SELECT FROM model_performance WHERE model_id = $1", model_id)
+        assert len(stored) == len(requests) - len(refused)
