@@ -147,3 +147,8 @@ async def test_a_metric_is_a_finite_number_or_none(
 ) -> None:
     found = await metrics(database, returns, periods_per_year, risk_free)
     assert [name for name, value in found.items() if value is not None and not math.isfinite(value)] == []
+
+
+async def test_parameters_without_sense_have_no_metrics(database: str) -> None:
+    for periods_per_year, risk_free in ((1.7e308, 0), (0.5, 0), (-1, 0), (math.nan, 0), (252, 1.5), (252, math.nan)):
+        assert await execute(database, METRICS, [1e3] * 3, periods_per_year, risk_free) == []
