@@ -55,10 +55,15 @@ async def test_other_arguments_under_the_same_id_are_refused(database: str) -> N
 
 async def test_an_unknown_model_is_not_found(database: str) -> None:
     async with an_exchange(database) as channel:
-        model_id = str(uuid.uuid4())
-        error = await refusal(performance(channel, model_id))
-        assert error.code() == grpc.StatusCode.NOT_FOUND
-        assert details(error)[:2] == ("MODEL_NOT_FOUND", {"model_id": model_id})
+        stub, model_id = PerformanceServiceStub(channel), str(uuid.uuid4())
+        for call in (
+            performance(channel, model_id),
+            stub.GetModelPerformanceHistory(pb.GetModelPerformanceHistoryRequest(model_id=model_id)),
+            stub.GetCalibration(pb.GetCalibrationRequest(model_id=model_id)),
+        ):
+            error = await refusal(call)
+            assert error.code() == grpc.StatusCode.NOT_FOUND
+            assert details(error)[:2] == ("MODEL_NOT_FOUND", {"model_id": model_id})
 
 
 DATES: Final = st.dates().map(str) | st.sampled_from(["", "9999-12-31", "0001-01-01", "2026-02-30", "today"])
