@@ -74,10 +74,10 @@ async def test_the_metrics_are_those_of_empyrical(
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_so_are_those_of_years_of_daily_returns(database: str, seed: int) -> None:
-    series = list(np.random.default_rng(seed).normal(0.0005, 0.01, 2520))
-    assert await metrics(database, series, 365, 0.0001) == about(oracle(series, 365, 0.0001))
+async def test_so_are_those_of_years_of_daily_returns(database: str) -> None:
+    for seed in range(3):
+        series = list(np.random.default_rng(seed).normal(0.0005, 0.01, 2520))
+        assert await metrics(database, series, 365, 0.0001) == about(oracle(series, 365, 0.0001))
 
 
 async def test_the_metrics_of_known_returns_are_known(database: str) -> None:
@@ -105,12 +105,13 @@ async def test_too_few_returns_have_no_deviation(database: str) -> None:
     )
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 0.01, -0.003, 1 / 3, 0.7, 1e-6, 1e-13, -0.123456789, 1e10, -1e10])
-async def test_returns_that_are_all_the_same_have_no_sharpe_ratio(database: str, value: float) -> None:
-    noisy = [value, (value + value + value) / 3, value * 7 / 7]
-    for series in (*([value] * length for length in (2, 3, 10, 777, 5000)), noisy):
-        found = await metrics(database, series)
-        assert (found["sharpe_ratio"], found["volatility"]) == (None, 0), len(series)
+async def test_returns_that_are_all_the_same_have_no_sharpe_ratio(database: str, subtests: pytest.Subtests) -> None:
+    for value in [0.0, 0.1, 0.01, -0.003, 1 / 3, 0.7, 1e-6, 1e-13, -0.123456789, 1e10, -1e10]:
+        noisy = [value, (value + value + value) / 3, value * 7 / 7]
+        for series in (*([value] * length for length in (3, 5000)), noisy):
+            with subtests.test(value=value, length=len(series)):
+                found = await metrics(database, series)
+                assert (found["sharpe_ratio"], found["volatility"]) == (None, 0)
 
 
 async def test_a_deviation_a_little_above_rounding_counts(database: str) -> None:
@@ -119,21 +120,23 @@ async def test_a_deviation_a_little_above_rounding_counts(database: str) -> None
         assert found["sharpe_ratio"] == pytest.approx(oracle(series, 252, 0)["sharpe_ratio"], rel=1e-4)
 
 
-@pytest.mark.parametrize("ruin", [-1.0, -1.5, -1e18])
-async def test_a_total_loss_cannot_be_compounded(database: str, ruin: float) -> None:
-    series = [0.5, ruin, 0.5]
-    expected = {**oracle(series, 252, 0), "max_drawdown": None, "total_return": None, "calmar_ratio": None}
-    assert await metrics(database, series) == about(expected)
+async def test_a_total_loss_cannot_be_compounded(database: str) -> None:
+    for ruin in (-1.0, -1.5, -1e18):
+        series = [0.5, ruin, 0.5]
+        expected = {**oracle(series, 252, 0), "max_drawdown": None, "total_return": None, "calmar_ratio": None}
+        assert await metrics(database, series) == about(expected)
 
 
-@pytest.mark.parametrize(
-    ("series", "total"),
-    [([1e18] * 100, None), ([-1 + 1e-16] * 100, -1.0), ([1e18, -0.9] * 17, pytest.approx(1e289, rel=1e-9))],
-)
-async def test_growth_beyond_what_a_number_holds_is_unknown(database: str, series: list[float], total: Any) -> None:
-    found = await metrics(database, series)
-    assert found["total_return"] == total
-    assert found["calmar_ratio"] is None or math.isfinite(found["calmar_ratio"])
+async def test_growth_beyond_what_a_number_holds_is_unknown(database: str) -> None:
+    cases: list[tuple[list[float], Any]] = [
+        ([1e18] * 100, None),
+        ([-1 + 1e-16] * 100, -1.0),
+        ([1e18, -0.9] * 17, pytest.approx(1e289, rel=1e-9)),
+    ]
+    for series, total in cases:
+        found = await metrics(database, series)
+        assert found["total_return"] == total
+        assert found["calmar_ratio"] is None or math.isfinite(found["calmar_ratio"])
 
 
 @SEEDED

@@ -17,9 +17,10 @@ from ai_grpc.v1.periods_pb2 import Period
 from tests.performance import GOLDEN, YEAR, an_evaluation, days, on_day, performance, record, signals
 from tests.signals import an_active_model, an_exchange, execute
 
+BUY: Final = signals_pb2.SIGNAL_TYPE_BUY
 SELL: Final = signals_pb2.SIGNAL_TYPE_SELL
 HOLD: Final = signals_pb2.SIGNAL_TYPE_HOLD
-UNKNOWN: Final = ("sharpe_ratio", "max_drawdown", "total_return", "volatility", "risk_adjusted_return")
+METRICS: Final = ("sharpe_ratio", "max_drawdown", "total_return", "volatility", "risk_adjusted_return")
 
 
 async def test_the_performance_of_known_returns_is_known(database: str) -> None:
@@ -103,23 +104,22 @@ async def test_a_model_that_did_nothing_has_no_metrics(database: str) -> None:
         ]
 
 
-@pytest.mark.parametrize(
-    ("returns", "unset"),
-    [
+async def test_what_cannot_be_computed_is_unset(database: str, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[float], set[str]]] = [
         ([0.01], {"sharpe_ratio", "volatility", "risk_adjusted_return"}),
         ([0.01] * 5, {"sharpe_ratio", "risk_adjusted_return"}),
         ([0.0, 0.0], {"sharpe_ratio", "risk_adjusted_return"}),
         ([0.5, -1.0, 0.5], {"max_drawdown", "total_return", "risk_adjusted_return"}),
         ([0.5, -3.0, 0.5], {"max_drawdown", "total_return", "risk_adjusted_return"}),
-    ],
-)
-async def test_what_cannot_be_computed_is_unset(database: str, returns: list[float], unset: set[str]) -> None:
+    ]
     async with an_exchange(database) as channel:
-        model_id = await an_active_model(channel)
-        await days(channel, model_id, returns)
-        found = await performance(channel, model_id)
-        assert {name for name in UNKNOWN if not found.HasField(name)} == unset
-        assert all(math.isfinite(getattr(found, name)) for name in UNKNOWN)
+        for returns, unset in cases:
+            with subtests.test(str(returns)):
+                model_id = await an_active_model(channel)
+                await days(channel, model_id, returns)
+                found = await performance(channel, model_id)
+                assert {name for name in METRICS if not found.HasField(name)} == unset
+                assert all(math.isfinite(getattr(found, name)) for name in METRICS)
 
 
 async def test_hold_is_counted_and_never_judged(database: str) -> None:
@@ -133,29 +133,29 @@ async def test_hold_is_counted_and_never_judged(database: str) -> None:
         assert (found.avg_confidence, found.signal_accuracy) == (0.75, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("signal_type", "hit", "stopped", "change", "successful"),
-    [
-        (signals_pb2.SIGNAL_TYPE_BUY, False, False, 0.1, True),
-        (signals_pb2.SIGNAL_TYPE_BUY, False, False, 0.0, False),
-        (signals_pb2.SIGNAL_TYPE_BUY, False, False, -0.1, False),
+async def test_success_is_the_target_before_the_stop_or_a_positive_return(
+    database: str, subtests: pytest.Subtests
+) -> None:
+    cases: list[tuple[int, bool, bool, float, bool]] = [
+        (BUY, False, False, 0.1, True),
+        (BUY, False, False, 0.0, False),
+        (BUY, False, False, -0.1, False),
         (SELL, False, False, -0.1, True),
         (SELL, False, False, 0.1, False),
         # The target was reached; whoever evaluated looked again later.
-        (signals_pb2.SIGNAL_TYPE_BUY, True, False, -0.1, True),
-        (signals_pb2.SIGNAL_TYPE_BUY, True, True, -0.1, False),
+        (BUY, True, False, -0.1, True),
+        (BUY, True, True, -0.1, False),
         # The stop had been moved into the profit.
-        (signals_pb2.SIGNAL_TYPE_BUY, False, True, 0.1, True),
-    ],
-)
-async def test_success_is_the_target_before_the_stop_or_a_positive_return(
-    database: str, signal_type: int, hit: bool, stopped: bool, change: float, successful: bool
-) -> None:
+        (BUY, False, True, 0.1, True),
+    ]
     async with an_exchange(database) as channel:
-        model_id = await an_active_model(channel)
-        [signal_id] = await signals(channel, model_id, {"signal_type": signal_type})
-        await record(channel, an_evaluation(signal_id, target_hit=hit, stop_loss_hit=stopped, price_change_pct=change))
-        assert (await performance(channel, model_id)).successful_signals == successful
+        for signal_type, hit, stopped, change, successful in cases:
+            with subtests.test(str((signal_type, hit, stopped, change))):
+                model_id = await an_active_model(channel)
+                [signal_id] = await signals(channel, model_id, {"signal_type": signal_type})
+                evaluation = an_evaluation(signal_id, target_hit=hit, stop_loss_hit=stopped, price_change_pct=change)
+                await record(channel, evaluation)
+                assert (await performance(channel, model_id)).successful_signals == successful
 
 
 async def test_the_latest_evaluation_in_the_period_counts_once(database: str) -> None:

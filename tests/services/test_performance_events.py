@@ -92,23 +92,20 @@ async def test_a_filter_lets_the_models_by_that_it_names(database: str) -> None:
             assert [event.performance.model_id for event in received] == [models[0], models[2]]
 
 
-@pytest.mark.parametrize(
-    ("request_", "field"),
-    [
+async def test_the_field_at_fault_is_named(database: str, subtests: pytest.Subtests) -> None:
+    nobody = "0e8a7b2c-0000-4000-8000-00000000000a"
+    cases: list[tuple[dict[str, Any], str]] = [
         ({}, "start"),
         ({"latest": LATEST, "max_batch_size": -1}, "max_batch_size"),
         ({"latest": LATEST, "filter": {"model_ids": ["1"]}}, "filter.model_ids[0]"),
-        (
-            {"latest": LATEST, "filter": {"model_ids": ["0e8a7b2c-0000-4000-8000-00000000000a"] * 1001}},
-            "filter.model_ids",
-        ),
-    ],
-)
-async def test_the_field_at_fault_is_named(database: str, request_: dict[str, Any], field: str) -> None:
+        ({"latest": LATEST, "filter": {"model_ids": [nobody] * 1001}}, "filter.model_ids"),
+    ]
     async with an_exchange(database) as channel:
-        error = await refusal(anext(aiter(subscribe(channel, **request_))))
-        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
-        assert details(error)[:3] == ("INVALID_FIELD", {}, [field])
+        for request, field in cases:
+            with subtests.test(field):
+                error = await refusal(anext(aiter(subscribe(channel, **request))))
+                assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+                assert details(error)[:3] == ("INVALID_FIELD", {}, [field])
 
 
 async def test_a_position_of_another_log_or_beyond_the_head_is_refused(database: str) -> None:
