@@ -48,8 +48,8 @@ class Evaluation(_message.Message):
     and 6 after it.
     """
     price_change_pct: _builtins.float
-    """Required. The change of the price since the signal, whichever way the signal pointed, in percent: 2.5 is 2.5 %. Its
-    magnitude is at most 1e20.
+    """Required. The change of the price since the signal, whichever way the signal pointed, in percent: 2.5 is 2.5 %. 0, or
+    of a size from 1e-20 to 1e20.
     """
     target_hit: _builtins.bool
     """Whether the target was reached."""
