@@ -38,6 +38,28 @@ def test_the_next_page_begins_after_the_last_row(time: datetime, last_id: uuid.U
     assert (page.after_time, page.after_id) == (time, str(last_id))
 
 
+@given(st.integers(0, 2**31 - 1), st.integers(1, 5))
+def test_the_next_page_of_numbered_rows_begins_after_the_last_number(number: int, size: int) -> None:
+    rows = [{"page_number": number, "text": ""} for _ in range(size + 1)]
+    messages, token = paged(rows, Page(size), message_of)
+    assert len(messages) == size
+    page = page_of(ListModelsRequest(page_size=size, page_token=token), numbered=True)
+    assert page == Page(size, after_number=number)
+
+
+def test_a_token_is_of_use_to_lists_of_its_kind_only() -> None:
+    timed, numbered = (token_of(f"{TIME.isoformat()} {ID}"), token_of("7"))
+    assert page_of(ListModelsRequest(page_token=timed)).after_id == ID
+    assert fields_of(ListModelsRequest(page_token=timed), numbered=True) == ["page_token"]
+    assert page_of(ListModelsRequest(page_token=numbered), numbered=True).after_number == 7
+    assert fields_of(ListModelsRequest(page_token=numbered)) == ["page_token"]
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "01", " 1", "1 ", "1_0", "1.0", "x", str(2**31), "9" * 5000])
+def test_a_number_that_no_list_gave_is_refused(text: str) -> None:
+    assert fields_of(ListModelsRequest(page_token=token_of(text) or "="), numbered=True) == ["page_token"]
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_last_page_has_no_token(count: int) -> None:
     messages, token = paged([row() for _ in range(count)], Page(3, None, None), message_of)
@@ -64,12 +86,18 @@ def test_a_page_ends_before_it_is_too_large_for_a_client() -> None:
     | st.tuples(st.text(), st.text()).map(lambda parts: base64.urlsafe_b64encode(" ".join(parts).encode()).decode())
 )
 def test_a_token_of_somebody_else_is_refused(token: str) -> None:
-    assert not token or fields_of(ListModelsRequest(page_token=token)) == ["page_token"]
+    for numbered in (False, True):
+        assert not token or fields_of(ListModelsRequest(page_token=token), numbered=numbered) == ["page_token"]
 
 
-def fields_of(request: ListModelsRequest) -> list[str]:
+def token_of(text: str) -> str:
+    """Such a token as `paged` makes."""
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def fields_of(request: ListModelsRequest, *, numbered: bool = False) -> list[str]:
     with pytest.raises(InvalidArgument) as refused:
-        page_of(request)
+        page_of(request, numbered=numbered)
     return [violation.field for violation in refused.value.violations]
 
 
