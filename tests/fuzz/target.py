@@ -26,8 +26,10 @@ SETTINGS: Final = {
     "AI_GRPC_RING_EVENTS": "1000",
     "AI_GRPC_RING_BYTES": str(MIB),
     "AI_GRPC_SWEEP_INTERVAL": "0.2",
+    # Once, at the start: nothing but requests and what expires may change a table.
+    "AI_GRPC_UPKEEP_INTERVAL": "86400",
 }
-EPOCH: Final = "UPDATE ai_trading.log_meta SET epoch = $1"
+EPOCHS: Final = [f"UPDATE ai_trading.{log} SET epoch = $1" for log in ("log_meta", "event_log_meta")]
 MODELS: Final = """
 INSERT INTO ai_trading.ai_models (model_id, model_name, version, model_type)
 SELECT m.id, m.name, 'v' || m.place, 'reinforcement_learning'
@@ -68,5 +70,6 @@ async def target_on(dsn: str, log: Path, seed: int, program: Sequence[str] = SER
 
 async def _fill(dsn: str, world: World) -> None:
     async with administrator(dsn) as admin:
-        await admin.execute(EPOCH, world.epoch)
+        for epoch in EPOCHS:
+            await admin.execute(epoch, world.epoch)
         await admin.execute(MODELS, world.model_ids, world.model_names)

@@ -18,6 +18,7 @@ FOUND: Final = {
     "raises": ("ResolveModelAlias", "INTERNAL: the server has a fault"),
     "writes a row": ("RegisterModel", STAYS),
     "changes a row": ("UpdateModel", CHANGES),
+    "stores an episode": ("AddEpisodes", CHANGES),
     "gives no reason": ("GetSignal", "INVALID_ARGUMENT does not carry exactly one ErrorInfo"),
     "leaks": ("", "the server's memory grew by"),
 }
