@@ -20,7 +20,7 @@ OURS: Final = "ai_grpc."
 DECIMALS: Final = ("price", "price_target", "stop_loss", "take_profit", "_value", "pnl", "pnl_if_executed")
 DEEPEST: Final = 30
 # How many values a repeated field gets, and how many of one value if harm is meant.
-COUNTS: Final = (0, 1, 1, 1, 2, 3)
+COUNTS: Final = (0, 1, 1, 1, 1, 1, 1, 2, 3)
 LIMITS: Final = (0, 2, 3, 10, 100, 1000, 1001)
 MOST_REPEATED: Final = 1000
 
@@ -142,7 +142,7 @@ class Author:
     def _text(self, field: FieldDescriptor) -> str:
         """As the name of the field promises."""
         if field.name.endswith("_id"):
-            return self._one_of(self._fresh, self._world.ids(field.name), 0.3)
+            return self._one_of(self._fresh, self._world.ids(field.name), 0.2)
         if field.name.endswith("_date"):
             return str(date.fromtimestamp(self._later()))
         if field.full_name.startswith(OURS) and field.name.endswith(DECIMALS):

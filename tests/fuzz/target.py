@@ -35,6 +35,11 @@ INSERT INTO ai_trading.ai_models (model_id, model_name, version, model_type)
 SELECT m.id, m.name, 'v' || m.place, 'reinforcement_learning'
 FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS m (id, name, place)
 """
+# Half of the sessions that requests speak of run already.
+SESSIONS: Final = """
+INSERT INTO ai_trading.training_sessions (session_id, model_id, session_name)
+SELECT s.id, $2, 'night run' FROM unnest($1::uuid[]) WITH ORDINALITY AS s (id, place) WHERE s.place % 2 = 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +78,4 @@ async def _fill(dsn: str, world: World) -> None:
         for epoch in EPOCHS:
             await admin.execute(epoch, world.epoch)
         await admin.execute(MODELS, world.model_ids, world.model_names)
+        await admin.execute(SESSIONS, world.ids("session_id"), world.model_ids[0])

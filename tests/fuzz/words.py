@@ -58,7 +58,7 @@ class World:
     def ids(self, name: str) -> tuple[str, ...]:
         """The few that a field of this name may have, so that requests speak of the same things."""
         rng = random.Random(f"{self.seed}/{name}")
-        return tuple(a_uuid(rng) for _ in range(8))
+        return tuple(a_uuid(rng) for _ in range(16))
 
 
 def a_world(seed: int) -> World:
