@@ -240,7 +240,12 @@ CREATE FUNCTION ai_trading.fail_silent_sessions() RETURNS bigint
     UPDATE ai_trading.training_sessions AS s
     SET status = 'failed', end_time = clock_timestamp(),
       error_message = format('heartbeat lost: none for %s s', extract(epoch FROM s.heartbeat_timeout)::DOUBLE PRECISION)
-    WHERE s.status = 'running' AND s.heartbeat_at + s.heartbeat_timeout < clock_timestamp()
+    WHERE s.session_id IN (
+      SELECT silent.session_id FROM ai_trading.training_sessions AS silent
+      WHERE silent.status = 'running'
+        AND greatest(silent.heartbeat_at, pg_postmaster_start_time()) + silent.heartbeat_timeout < clock_timestamp()
+      FOR NO KEY UPDATE SKIP LOCKED
+    )
     RETURNING s.session_id
   )
   SELECT count(*) FROM failed
@@ -565,7 +570,7 @@ CREATE INDEX idx_ai_signals_type_confidence ON ai_trading.ai_signals USING btree
 
 CREATE INDEX idx_rl_episodes_reward ON ai_trading.rl_episodes USING btree (session_id, total_reward DESC);
 
-CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions USING btree (heartbeat_at) WHERE ((status)::text = 'running'::text);
+CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions USING btree (start_time DESC, session_id DESC) WHERE ((status)::text = 'running'::text);
 
 CREATE INDEX idx_training_sessions_model_time ON ai_trading.training_sessions USING btree (model_id, start_time DESC);
 

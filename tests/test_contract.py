@@ -58,6 +58,9 @@ INDEXES: Final = {
     "idx_ai_signals_model_time",
     "idx_ai_signals_type_confidence",
     "idx_ai_signals_model_status",
+    "idx_training_sessions_active",
+    "idx_training_sessions_model_time",
+    "idx_rl_episodes_reward",
 }
 
 
