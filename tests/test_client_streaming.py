@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -15,6 +17,7 @@ from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
 from tests.faults.database import administrator, until
+from tests.server import serving
 from tests.signals import an_exchange, details, execute, refusal
 from tests.training import a_running_session, add, an_episode, the_episodes
 
@@ -114,3 +117,30 @@ async def test_a_stream_is_given_up_at_the_end_of_its_lifetime(database: str) ->
         assert details(error).reason == "DEADLINE_EXCEEDED"
     async with an_exchange(database) as channel:
         assert await add(channel, [an_episode(session_id)]) == (1, 1)
+
+
+async def test_a_stream_does_not_hold_up_a_server_that_stops(database: str, tmp_path: Path) -> None:
+    async with (
+        serving(database, tmp_path / "log") as server,
+        grpc.aio.insecure_channel(server.target) as channel,
+        administrator(database) as admin,
+        asyncio.timeout(30),
+    ):
+        session_id = await a_running_session(channel)
+        idle, busy = [TrainingServiceStub(channel).AddEpisodes() for _ in range(2)]
+        await idle.write(pb.AddEpisodesRequest(episodes=[an_episode(session_id, 1)]))
+        await until(admin, "SELECT count(*) FROM ai_trading.rl_episodes", 1)
+        async with admin.transaction():
+            await admin.execute("SELECT FROM ai_trading.training_sessions FOR UPDATE")
+            await busy.write(pb.AddEpisodesRequest(episodes=[an_episode(session_id, 2)]))
+            await until(admin, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 1)
+            started = time.monotonic()
+            ending = asyncio.create_task(server.terminate())
+            first = await refusal(idle)
+        for error in (first, await refusal(busy)):
+            assert error.code() == grpc.StatusCode.UNAVAILABLE
+            assert (details(error).reason, details(error).retry_delay) == ("DRAINING", 0.2)
+        assert await ending == 0
+        assert time.monotonic() - started < 5
+        # What was taken has been written.
+        await until(admin, "SELECT count(*) FROM ai_trading.rl_episodes", 2)
