@@ -110,9 +110,12 @@ async def test_a_stream_is_given_up_at_the_end_of_its_lifetime(database: str) ->
     async with an_exchange(database) as channel:
         session_id = await a_running_session(channel)
     async with an_exchange(database, stream_lifetime=0.5, call_timeout=0.1) as channel:
+        started = time.monotonic()
         stream = TrainingServiceStub(channel).AddEpisodes()
         await stream.write(pb.AddEpisodesRequest(episodes=[an_episode(session_id)]))
         error = await refusal(stream)
+        # Not the bound of other calls.
+        assert time.monotonic() - started > 0.4
         assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         assert details(error).reason == "DEADLINE_EXCEEDED"
     async with an_exchange(database) as channel:

@@ -131,6 +131,16 @@ async def test_the_first_item_that_the_database_refuses_is_named_and_none_is_wri
     assert await numbers(database) == []
 
 
+async def test_the_reason_is_that_of_the_first_item_and_not_of_the_first_row(records: Records, database: str) -> None:
+    # They are written in the order of their numbers.
+    episodes = [an_episode(ONE, 10 - index) for index in range(8)]
+    episodes[2].episode_end_reason = "x" * 51
+    episodes[6].episode_length = -1
+    with pytest.raises(InvalidArgument, match=r"^episodes\[2\]\.episode_end_reason has at most 50 characters$"):
+        await write(records, episodes)
+    assert await numbers(database) == []
+
+
 async def test_the_first_item_that_cannot_be_sent_is_named(records: Records, database: str) -> None:
     episodes = [an_episode(ONE, number + 1) for number in range(4)]
     episodes[2].rewards.append(float("nan"))
@@ -188,6 +198,20 @@ async def test_a_refusal_is_explained_without_another_connection(
     assert pool.get_idle_size() == pool.get_size() == 1
     assert await write(records, bad[:1]) == [(1, False)]
     assert await numbers(database) == [1]
+
+
+async def test_little_more_is_read_than_a_page_holds(records: Records, database: str) -> None:
+    await write(records, [an_episode(ONE, number) for number in range(1, 101)])
+    # 100 KiB each, so that 30 make a page; and some that nobody could read.
+    long = "UPDATE rl_episodes SET rewards = a FROM (SELECT jsonb_agg(0) AS a FROM generate_series(1, 12800)) AS zeros"
+    await execute(database, f"{long} WHERE episode_number <= 40")
+    await execute(database, "UPDATE rl_episodes SET rewards = '[null]' WHERE episode_number > 60")
+    request = pb.ListEpisodesRequest(session_id=ONE, page_size=1000)
+    episodes, request.page_token = await records.page(pb.Episode, "list_episodes", request)
+    assert [episode.episode_number for episode in episodes] == list(range(1, 31))
+    request.page_size = 3
+    following, token = await records.page(pb.Episode, "list_episodes", request)
+    assert ([episode.episode_number for episode in following], bool(token)) == ([31, 32, 33], True)
 
 
 async def test_a_cancelled_write_leaves_nothing_and_its_connection_is_of_use(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -64,22 +64,40 @@ def _after_time(size: int, token: str) -> Page:
     return Page(size, datetime.fromisoformat(time), str(UUID(last_id)))
 
 
-def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
-    """The messages of a page, and the token of the next; empty if there is none.
+def paged(rows: Iterable[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
+    """The messages of a page, and the token of the next; empty if there is none. The query is as for `Filling`."""
+    filling = Filling(page, message_of)
+    for row in rows:
+        if not filling.take(row):
+            break
+    return filling.messages, filling.token
+
+
+class Filling(Generic[M]):
+    """A page that takes rows, and the token of the next; empty if it took them all.
 
     The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`, or
     `page_number`. A page ends early rather than outgrow what clients receive by default.
     """
-    messages: list[M] = []
-    size = 0
-    for row in rows[: page.size]:
-        message = message_of(row)
-        size += message.ByteSize()
-        if messages and size > MAX_BYTES:
-            break
-        messages.append(message)
-    if len(messages) == len(rows):
-        return messages, ""
-    last = rows[len(messages) - 1]
-    token = str(last["page_number"]) if "page_number" in last else f"{last['page_time'].isoformat()} {last['page_id']}"
-    return messages, base64.urlsafe_b64encode(token.encode()).decode()
+
+    def __init__(self, page: Page, message_of: Callable[[Any], M]) -> None:
+        self._page, self._message_of = page, message_of
+        self._size, self._last = 0, dict[str, Any]()
+        self.messages: list[M] = []
+        self.token = ""
+
+    def take(self, row: Any) -> bool:
+        """Takes the row unless the page is full."""
+        message = self._message_of(row)
+        self._size += message.ByteSize()
+        if len(self.messages) == self._page.size or (self.messages and self._size > MAX_BYTES):
+            self.token = _token_after(self._last)
+            return False
+        self.messages.append(message)
+        self._last = row
+        return True
+
+
+def _token_after(row: Any) -> str:
+    place = str(row["page_number"]) if "page_number" in row else f"{row['page_time'].isoformat()} {row['page_id']}"
+    return base64.urlsafe_b64encode(place.encode()).decode()
