@@ -12,7 +12,7 @@ from ai_grpc import migrations
 from ai_grpc.settings import Settings
 
 VERSIONS: Final = range(15, 19)
-LINES: Final = ("append", "tail", "notify", "sweep")
+LINES: Final = ("append", "tail", "notify", "topics", "topics notify", "sweep")
 FUNCTIONS: Final = ["append_signals", "end_signal", "expire_signals", "signal_log_head", "signal_log_position"]
 
 RIGHTS: Final = """
