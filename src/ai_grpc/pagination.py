@@ -16,6 +16,7 @@ from ai_grpc.errors import InvalidArgument, Violation
 DEFAULT_SIZE: Final = 50
 MAX_SIZE: Final = 1000
 MAX_BYTES: Final = 3 * 1024 * 1024
+MAX_NUMBER: Final = 2**31 - 1
 
 M = TypeVar("M", bound=Message)
 
@@ -36,20 +37,31 @@ class Page(NamedTuple):
     after_number: int | None = None
 
 
-def page_of(request: PagedRequest) -> Page:
-    """The page that a List request asks for. Raises InvalidArgument."""
+def page_of(request: PagedRequest, *, numbered: bool = False) -> Page:
+    """The page that a List request asks for, of rows in the order of their time, or else numbered. Raises
+    InvalidArgument."""
     if request.page_size < 0:
         raise InvalidArgument(Violation("page_size", "must not be negative"))
     size = min(request.page_size or DEFAULT_SIZE, MAX_SIZE)
     if not request.page_token:
         return Page(size)
     try:
-        place, _, last_id = base64.urlsafe_b64decode(request.page_token).decode("ascii").partition(" ")
-        if not last_id:
-            return Page(size, after_number=int(place))
-        return Page(size, datetime.fromisoformat(place), str(UUID(last_id)))
+        token = base64.urlsafe_b64decode(request.page_token).decode("ascii")
+        return _after_number(size, token) if numbered else _after_time(size, token)
     except (binascii.Error, ValueError) as error:
-        raise InvalidArgument(Violation("page_token", "is not one that this service gave")) from error
+        raise InvalidArgument(Violation("page_token", "is not one that this list gave")) from error
+
+
+def _after_number(size: int, token: str) -> Page:
+    number = int(token)
+    if not 0 <= number <= MAX_NUMBER or str(number) != token:
+        raise ValueError(token)
+    return Page(size, after_number=number)
+
+
+def _after_time(size: int, token: str) -> Page:
+    time, _, last_id = token.partition(" ")
+    return Page(size, datetime.fromisoformat(time), str(UUID(last_id)))
 
 
 def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
