@@ -18,7 +18,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from ai_grpc.db import load_queries
 from ai_grpc.records import bound
-from ai_grpc.v1 import errors_pb2, models_pb2, signals_pb2, training_pb2
+from ai_grpc.v1 import errors_pb2, models_pb2, optimization_pb2, signals_pb2, training_pb2
 from tests.signals import execute
 
 ROOT: Final = Path(__file__).parents[1]
@@ -40,6 +40,13 @@ MESSAGES: Final[list[tuple[str, str, Descriptor, set[str]]]] = [
     ("training", "get_training_session", training_pb2.TrainingSession.DESCRIPTOR, set()),
     ("training", "list_training_sessions", training_pb2.TrainingSession.DESCRIPTOR, PAGE),
     ("training", "list_episodes", training_pb2.Episode.DESCRIPTOR, {"page_number"}),
+    ("optimization", "get_optimization_run", optimization_pb2.OptimizationRun.DESCRIPTOR, set()),
+    ("optimization", "list_optimization_runs", optimization_pb2.OptimizationRun.DESCRIPTOR, PAGE),
+    ("optimization", "get_generation", optimization_pb2.Generation.DESCRIPTOR, set()),
+    ("optimization", "list_largest_individuals", optimization_pb2.Individual.DESCRIPTOR, {"page_score", "page_id"}),
+    ("optimization", "list_smallest_individuals", optimization_pb2.Individual.DESCRIPTOR, {"page_score", "page_id"}),
+    ("optimization", "list_individuals_by_rank", optimization_pb2.Individual.DESCRIPTOR, {"page_number"}),
+    ("optimization", "get_convergence", optimization_pb2.ConvergencePoint.DESCRIPTOR, {"page_number"}),
 ]
 
 ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
@@ -47,6 +54,8 @@ ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
     ("status_is_known", signals_pb2.SignalState.DESCRIPTOR, "SIGNAL_STATE_"),
     ("kind_is_known", signals_pb2.SignalEvent.Kind.DESCRIPTOR, "KIND_"),
     ("training_status_is_known", training_pb2.TrainingState.DESCRIPTOR, "TRAINING_STATE_"),
+    ("optimization_status_is_known", optimization_pb2.OptimizationState.DESCRIPTOR, "OPTIMIZATION_STATE_"),
+    ("direction_is_known", optimization_pb2.FitnessDirection.DESCRIPTOR, "FITNESS_DIRECTION_"),
 ]
 
 STEMS: Final = sorted(path.stem for path in (ROOT / "src" / "ai_grpc" / "queries").glob("*.sql"))
@@ -58,6 +67,8 @@ INDEXES: Final = {
     "idx_ai_signals_model_time",
     "idx_ai_signals_type_confidence",
     "idx_ai_signals_model_status",
+    "idx_optimization_individuals_run_gen",
+    "idx_optimization_individuals_fitness",
 }
 
 

@@ -12,10 +12,10 @@ import asyncpg
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import ListValue, Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ai_grpc.db import BAD_VALUE, json_of, load_queries
+from ai_grpc.db import BAD_VALUE, json_list_of, json_of, load_queries
 from ai_grpc.errors import AlreadyExists, InvalidArgument, Violation, missing
 from ai_grpc.pagination import page_of, paged
 from ai_grpc.v1.periods_pb2 import Period
@@ -71,10 +71,10 @@ class Records:
 
     async def page(self, kind: type[M], query: str, request: Any, **given: object) -> tuple[list[M], str]:
         """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time and
-        page_id, or page_number, as parameters and columns."""
+        page_id, page_score and page_id, or page_number, as parameters and columns."""
         page = page_of(request)
         after = {"page_time": page.after_time, "page_id": page.after_id, "page_number": page.after_number}
-        given |= {"page_limit": page.size + 1, **after}
+        given |= {"page_limit": page.size + 1, **after, "page_score": page.after_score}
         return paged(await self.rows(query, request, **given), page, lambda row: message_of(kind, row))
 
     async def write(
@@ -109,6 +109,28 @@ class Records:
         except REFUSALS as error:
             index, error = await self._first_refused(sql, names, items, places, given, error)
             raise refused(error, items[index], f"{places[index]}.") from error
+
+    async def write_with(self, query: str, request: Message, field: str) -> Any:
+        """The first row of a query that writes a request together with the items in one of its fields, at most
+        MAX_ITEMS, all or nothing.
+
+        Its parameters are arrays with an element for each item, or else fields of the request. Raises InvalidArgument
+        or NotFound for the first item at fault, or for the request.
+        """
+        items = getattr(request, field)
+        if len(items) > MAX_ITEMS:
+            raise InvalidArgument(Violation(field, f"must have at most {MAX_ITEMS} elements, not {len(items)}"))
+        places = [f"{field}[{index}]" for index in range(len(items))]
+        sql, names = self._queries[query]
+        own = request.DESCRIPTOR.fields_by_name
+        given = {name: _reader(request.DESCRIPTOR, name)(request) for name in names if name in own}
+        try:
+            return await self._pool.fetchrow(sql, *_columns(names, items, places, given))
+        except REFUSALS as error:
+            if not items:
+                raise
+            index, error = await self._first_refused(sql, names, items, places, given, error)
+            raise refused(error, items[index], f"{places[index]}.", within=request) from error
 
     def _call(
         self, query: str, request: Message, given: Mapping[str, object], place: str = ""
@@ -151,9 +173,9 @@ def _columns(
     names: Sequence[str], items: Sequence[Message], places: Sequence[str], given: Mapping[str, object]
 ) -> list[object]:
     """The arguments of a query, a column for each that is not given."""
-    own = {name: _reader(items[0].DESCRIPTOR, name, listed=True) for name in names if name not in given}
+    own = {name: _reader(items[0].DESCRIPTOR, name, listed=True) for name in names if items and name not in given}
     try:
-        return [[own[name](item) for item in items] if name in own else given[name] for name in names]
+        return [given[name] if name in given else [own[name](item) for item in items] for name in names]
     except InvalidArgument:
         # Once more, to say where.
         for item, place in zip(items, places, strict=True):
@@ -229,9 +251,9 @@ def numbers(name: str, values: Sequence[float]) -> str:
     return text
 
 
-def _json(name: str, struct: Struct) -> str:
+def _json(name: str, content: Struct | ListValue) -> str:
     try:
-        return json_of(struct)
+        return json_of(content) if isinstance(content, Struct) else json_list_of(content)
     except ValueError as error:
         raise InvalidArgument(Violation(name, str(error))) from error
 
@@ -258,5 +280,6 @@ CONVERSIONS: Final[dict[str, Callable[[str, Any], object]]] = {
     "google.protobuf.Timestamp": _time,
     "google.protobuf.Duration": _duration,
     "google.protobuf.Struct": _json,
+    "google.protobuf.ListValue": _json,
     "ai_grpc.v1.Period": _period,
 }
