@@ -446,7 +446,7 @@ CREATE FUNCTION ai_trading.period_message(days daterange) RETURNS jsonb
   SELECT jsonb_build_object('start_date', lower(days)::text, 'end_date', upper(days)::text) WHERE days IS NOT NULL
 $$;
 
-CREATE FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) RETURNS TABLE(duplicate boolean, differs boolean, stop_requested boolean)
+CREATE FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) RETURNS TABLE(outcome text, stop_requested boolean)
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -464,7 +464,8 @@ BEGIN
   SELECT g.content_hash INTO recorded
   FROM ai_trading.optimization_generations AS g WHERE g.run_id = run AND g.generation = number;
   IF FOUND OR r.status <> 'running' THEN
-    RETURN QUERY SELECT recorded IS NOT NULL, recorded <> hash, r.stop_requested;
+    RETURN QUERY SELECT
+      CASE WHEN recorded = hash THEN 'DUPLICATE' WHEN recorded <> hash THEN 'DIFFERS' ELSE 'ENDED' END, r.stop_requested;
     RETURN;
   END IF;
   sign := CASE r.direction WHEN 'MAXIMIZE' THEN 1 ELSE -1 END;
@@ -503,7 +504,7 @@ BEGIN
   UPDATE ai_trading.optimization_runs AS o
   SET heartbeat_at = clock_timestamp(), best_fitness = best, best_individual = best_genes
   WHERE o.run_id = run;
-  RETURN QUERY SELECT FALSE, FALSE, r.stop_requested;
+  RETURN QUERY SELECT 'RECORDED', r.stop_requested;
 END
 $$;
 

@@ -143,12 +143,11 @@ CREATE FUNCTION ai_trading.convergence_message(run UUID) RETURNS TABLE (
 $$;
 
 -- Records a generation of a running run with its individuals, ranks them, and keeps the best of the run. Returns no row
--- if there is no such run; whether the generation was there already, which is NULL if it was not and the run has ended,
--- and whether it was there with other content.
+-- if there is no such run; else RECORDED, DUPLICATE, DIFFERS if the generation is there with other content, or ENDED.
 CREATE FUNCTION ai_trading.record_generation(
   run UUID, number INTEGER, best DOUBLE PRECISION, average DOUBLE PRECISION, diversity DOUBLE PRECISION,
   best_genes JSONB, genes JSONB[], fitness_scores DOUBLE PRECISION[], objectives JSONB[]
-) RETURNS TABLE (duplicate BOOLEAN, differs BOOLEAN, stop_requested BOOLEAN)
+) RETURNS TABLE (outcome TEXT, stop_requested BOOLEAN)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   r ai_trading.optimization_runs;
@@ -165,7 +164,8 @@ BEGIN
   SELECT g.content_hash INTO recorded
   FROM ai_trading.optimization_generations AS g WHERE g.run_id = run AND g.generation = number;
   IF FOUND OR r.status <> 'running' THEN
-    RETURN QUERY SELECT recorded IS NOT NULL, recorded <> hash, r.stop_requested;
+    RETURN QUERY SELECT
+      CASE WHEN recorded = hash THEN 'DUPLICATE' WHEN recorded <> hash THEN 'DIFFERS' ELSE 'ENDED' END, r.stop_requested;
     RETURN;
   END IF;
   sign := CASE r.direction WHEN 'MAXIMIZE' THEN 1 ELSE -1 END;
@@ -204,7 +204,7 @@ BEGIN
   UPDATE ai_trading.optimization_runs AS o
   SET heartbeat_at = clock_timestamp(), best_fitness = best, best_individual = best_genes
   WHERE o.run_id = run;
-  RETURN QUERY SELECT FALSE, FALSE, r.stop_requested;
+  RETURN QUERY SELECT 'RECORDED', r.stop_requested;
 END
 $$;
 

@@ -26,7 +26,7 @@ def refused(error: Exception, message: Message, path: str = "", within: Message 
 
     If it was written together with the message that it is `within`, the refusal may be about the fields of that.
     """
-    fields = [*_fields(message, path), *(_fields(within, "") if within is not None else ())]
+    fields = [*(_fields(within, "") if within is not None else ()), *_fields(message, path)]
     match error:
         case asyncpg.ForeignKeyViolationError() if reference := REFERENCE.match(error.detail or ""):
             return missing(reference["column"], reference["value"])

@@ -23,7 +23,7 @@ WHERE run_id = :run_id AND status = 'running'
 RETURNING stop_requested
 
 -- name: record_generation
-SELECT g.duplicate, g.differs, g.stop_requested
+SELECT g.outcome, g.stop_requested
 FROM record_generation(
   :run_id, :generation, :best_fitness, :average_fitness, :population_diversity, :best_individual, :genes,
   :fitness_score, :objectives

@@ -51,13 +51,18 @@ class OptimizationServicer(OptimizationServiceServicer):
         row = await self._records.write_with("record_generation", request, "individuals")
         if row is None:
             raise missing("run_id", request.run_id)
-        duplicate, differs, stop_requested = row
-        if duplicate is None or differs:
-            raise _exists(request) if differs else _ended(await self._run(request))
-        if not duplicate:
-            self._topics.changed()
-        generation = await self._records.one(pb.Generation, "get_generation", request, "run_id")
-        return pb.RecordGenerationResponse(generation=generation, duplicate=duplicate, stop_requested=stop_requested)
+        match row["outcome"]:
+            case "ENDED":
+                raise _ended(await self._run(request))
+            case "DIFFERS":
+                raise _exists(request)
+            case "RECORDED":
+                self._topics.changed()
+        return pb.RecordGenerationResponse(
+            generation=await self._records.one(pb.Generation, "get_generation", request, "run_id"),
+            duplicate=row["outcome"] == "DUPLICATE",
+            stop_requested=row["stop_requested"],
+        )
 
     async def CompleteOptimizationRun(
         self, request: pb.CompleteOptimizationRunRequest, context: Context
