@@ -131,7 +131,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION ai_trading.convergence_message(run uuid) RETURNS TABLE(generation integer, best_so_far double precision, best_fitness double precision, average_fitness double precision, population_diversity double precision)
+CREATE FUNCTION ai_trading.convergence_point_message(run uuid) RETURNS TABLE(generation integer, best_so_far double precision, best_fitness double precision, average_fitness double precision, population_diversity double precision)
     LANGUAGE sql STABLE
     AS $$
   SELECT
@@ -813,8 +813,8 @@ GRANT ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids u
 REVOKE ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) TO ai_trading_service;
 
-REVOKE ALL ON FUNCTION ai_trading.convergence_message(run uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION ai_trading.convergence_message(run uuid) TO ai_trading_service;
+REVOKE ALL ON FUNCTION ai_trading.convergence_point_message(run uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.convergence_point_message(run uuid) TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) TO ai_trading_service;

@@ -125,7 +125,7 @@ CREATE FUNCTION ai_trading.individual_message(i ai_trading.optimization_individu
 $$;
 
 -- The generations of a run as the message ConvergencePoint has them.
-CREATE FUNCTION ai_trading.convergence_message(run UUID) RETURNS TABLE (
+CREATE FUNCTION ai_trading.convergence_point_message(run UUID) RETURNS TABLE (
   generation INTEGER, best_so_far DOUBLE PRECISION, best_fitness DOUBLE PRECISION, average_fitness DOUBLE PRECISION,
   population_diversity DOUBLE PRECISION
 ) LANGUAGE sql STABLE AS $$
@@ -229,16 +229,16 @@ $$;
 GRANT SELECT, INSERT, UPDATE ON ai_trading.optimization_runs TO ai_trading_service;
 GRANT SELECT, INSERT ON ai_trading.optimization_generations, ai_trading.optimization_individuals TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.optimization_run_message, ai_trading.generation_message,
-  ai_trading.individual_message, ai_trading.convergence_message, ai_trading.record_generation,
+  ai_trading.individual_message, ai_trading.convergence_point_message, ai_trading.record_generation,
   ai_trading.fail_silent_runs FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ai_trading.optimization_run_message, ai_trading.generation_message,
-  ai_trading.individual_message, ai_trading.convergence_message, ai_trading.record_generation,
+  ai_trading.individual_message, ai_trading.convergence_point_message, ai_trading.record_generation,
   ai_trading.fail_silent_runs TO ai_trading_service;
 
 -- migrate:down
 DROP FUNCTION ai_trading.fail_silent_runs;
 DROP FUNCTION ai_trading.record_generation;
-DROP FUNCTION ai_trading.convergence_message;
+DROP FUNCTION ai_trading.convergence_point_message;
 DROP FUNCTION ai_trading.individual_message;
 DROP FUNCTION ai_trading.generation_message;
 DROP FUNCTION ai_trading.optimization_run_message;

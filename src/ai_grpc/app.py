@@ -138,12 +138,14 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     server_id = _server_id(worker)
     health = Health(SERVICES, server_id)
 
-    def follower(log: Log, name: str, on_database: Callable[[bool], None], events: int, size: int) -> Follower:
+    def follower(
+        log: Log, tail: str, notify: str, on_database: Callable[[bool], None], events: int, size: int
+    ) -> Follower:
         return Follower(
             log,
             replay,
-            db.Line(tail_dsn, settings, f"{name} tail"),
-            db.Line(dsn, settings, f"{name} notify"),
+            db.Line(tail_dsn, settings, tail),
+            db.Line(dsn, settings, notify),
             on_database,
             ring_events=events,
             ring_bytes=size,
@@ -151,8 +153,8 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
             poll_interval=settings.poll_interval,
         )
 
-    signal_log = follower(SIGNALS, "signal", health.on_database, settings.ring_events, settings.ring_bytes)
-    topic_log = follower(TOPICS, "topic", lambda up: None, TOPIC_EVENTS, TOPIC_BYTES)
+    signal_log = follower(SIGNALS, "tail", "notify", health.on_database, settings.ring_events, settings.ring_bytes)
+    topic_log = follower(TOPICS, "topics", "topics notify", lambda up: None, TOPIC_EVENTS, TOPIC_BYTES)
     for log in (signal_log, topic_log):
         await log.tail.begin()
     writer = SignalWriter(

@@ -208,6 +208,7 @@ async def test_a_stopping_server_says_goodbye_with_the_position(database: str) -
             run_id, stream = await a_running_run(channel), subscribe(channel)
             await until(stream, "caught_up")
             await record(channel, run_id, [0])
+            assert sequences(await events(stream, 1)) == [1]
         messages = await until(stream, "closing")
         assert messages[-1].position.sequence == 1
         error = await refusal(until(stream, "started"))

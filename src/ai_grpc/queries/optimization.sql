@@ -91,7 +91,7 @@ LIMIT :page_limit
 
 -- name: get_convergence
 SELECT m.generation AS page_number, m.*
-FROM convergence_message(:run_id) AS m
+FROM convergence_point_message(:run_id) AS m
 WHERE m.generation > coalesce(:page_number, -1)
 ORDER BY m.generation
 LIMIT :page_limit
