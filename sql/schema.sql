@@ -131,6 +131,22 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ai_trading.convergence_point_message(run uuid) RETURNS TABLE(generation integer, best_so_far double precision, best_fitness double precision, average_fitness double precision, population_diversity double precision)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    g.generation,
+    CASE r.direction
+      WHEN 'MAXIMIZE' THEN max(g.best_fitness) OVER past
+      ELSE min(g.best_fitness) OVER past
+    END,
+    g.best_fitness, g.average_fitness, g.population_diversity
+  FROM ai_trading.optimization_runs AS r
+  JOIN ai_trading.optimization_generations AS g USING (run_id)
+  WHERE r.run_id = run
+  WINDOW past AS (ORDER BY g.generation)
+$$;
+
 CREATE FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) RETURNS TABLE(log_sequence bigint, state text, won boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -233,6 +249,19 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ai_trading.fail_silent_runs() RETURNS bigint
+    LANGUAGE sql
+    AS $$
+  WITH failed AS (
+    UPDATE ai_trading.optimization_runs AS r
+    SET status = 'failed', end_time = clock_timestamp(),
+      error_message = format('heartbeat lost: none for %s s', extract(epoch FROM r.heartbeat_timeout)::DOUBLE PRECISION)
+    WHERE r.status = 'running' AND r.heartbeat_at + r.heartbeat_timeout < clock_timestamp()
+    RETURNING r.run_id
+  )
+  SELECT count(*) FROM failed
+$$;
+
 CREATE FUNCTION ai_trading.fail_silent_sessions() RETURNS bigint
     LANGUAGE sql
     AS $$
@@ -244,6 +273,59 @@ CREATE FUNCTION ai_trading.fail_silent_sessions() RETURNS bigint
     RETURNING s.session_id
   )
   SELECT count(*) FROM failed
+$$;
+
+CREATE TABLE ai_trading.optimization_generations (
+    run_id uuid NOT NULL,
+    generation integer NOT NULL,
+    best_fitness double precision NOT NULL,
+    average_fitness double precision,
+    population_diversity double precision,
+    best_individual jsonb,
+    individual_count integer NOT NULL,
+    content_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT average_fitness_is_a_finite_number CHECK ((abs(average_fitness) < 'Infinity'::double precision)),
+    CONSTRAINT best_fitness_is_a_finite_number CHECK ((abs(best_fitness) < 'Infinity'::double precision)),
+    CONSTRAINT best_individual_has_at_most_64_kib CHECK ((octet_length((best_individual)::text) <= 65536)),
+    CONSTRAINT generation_is_not_negative CHECK ((generation >= 0)),
+    CONSTRAINT population_diversity_is_a_finite_number_and_not_negative CHECK (((population_diversity >= (0)::double precision) AND (population_diversity < 'Infinity'::double precision)))
+);
+
+COMMENT ON COLUMN ai_trading.optimization_generations.content_hash IS 'SHA-256 of what was sent, individuals and all: it tells a repetition from another generation of the same number.';
+
+CREATE FUNCTION ai_trading.generation_message(g ai_trading.optimization_generations) RETURNS TABLE(run_id text, model_id text, generation integer, best_fitness double precision, average_fitness double precision, population_diversity double precision, best_individual jsonb, individual_count integer, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    g.run_id::text, r.model_id::text, g.generation, g.best_fitness, g.average_fitness, g.population_diversity,
+    g.best_individual, g.individual_count, g.created_at
+  FROM ai_trading.optimization_runs AS r
+  WHERE r.run_id = g.run_id
+$$;
+
+CREATE TABLE ai_trading.optimization_individuals (
+    individual_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    run_id uuid NOT NULL,
+    generation integer NOT NULL,
+    individual_rank integer NOT NULL,
+    genes jsonb NOT NULL,
+    fitness_score double precision NOT NULL,
+    objectives jsonb,
+    is_new boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT fitness_score_is_a_finite_number CHECK ((abs(fitness_score) < 'Infinity'::double precision)),
+    CONSTRAINT genes_has_at_most_64_kib CHECK ((octet_length((genes)::text) <= 65536)),
+    CONSTRAINT individual_rank_is_at_least_1 CHECK ((individual_rank >= 1)),
+    CONSTRAINT objectives_has_at_most_64_kib CHECK ((octet_length((objectives)::text) <= 65536))
+);
+
+COMMENT ON COLUMN ai_trading.optimization_individuals.is_new IS 'Whether the run had no individual with the same genes and fitness before.';
+
+CREATE FUNCTION ai_trading.individual_message(i ai_trading.optimization_individuals) RETURNS TABLE(genes jsonb, fitness_score double precision, objectives jsonb, generation integer, individual_rank integer, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT i.genes, i.fitness_score, i.objectives, i.generation, i.individual_rank, i.created_at
 $$;
 
 CREATE FUNCTION ai_trading.lock_signal_log() RETURNS void
@@ -310,10 +392,120 @@ CREATE FUNCTION ai_trading.model_message(a ai_trading.ai_models) RETURNS TABLE(m
     a.created_at, a.updated_at
 $$;
 
+CREATE TABLE ai_trading.optimization_runs (
+    run_id uuid NOT NULL,
+    model_id uuid NOT NULL,
+    optimization_type character varying NOT NULL,
+    objective_function character varying NOT NULL,
+    direction character varying(10) DEFAULT 'MAXIMIZE'::character varying NOT NULL,
+    population_size integer DEFAULT 0 NOT NULL,
+    generations integer DEFAULT 0 NOT NULL,
+    parameter_ranges jsonb,
+    best_individual jsonb,
+    best_fitness double precision,
+    convergence_data jsonb,
+    final_population jsonb,
+    start_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    end_time timestamp with time zone,
+    status character varying(20) DEFAULT 'running'::character varying NOT NULL,
+    error_message text DEFAULT ''::text NOT NULL,
+    heartbeat_timeout interval DEFAULT '00:05:00'::interval NOT NULL,
+    heartbeat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    stop_requested boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT a_run_that_runs_has_no_end CHECK ((((status)::text = 'running'::text) = (end_time IS NULL))),
+    CONSTRAINT best_fitness_is_a_finite_number CHECK ((abs(best_fitness) < 'Infinity'::double precision)),
+    CONSTRAINT best_individual_has_at_most_64_kib CHECK ((octet_length((best_individual)::text) <= 65536)),
+    CONSTRAINT convergence_data_has_at_most_1_mib CHECK ((octet_length((convergence_data)::text) <= 1048576)),
+    CONSTRAINT direction_is_known CHECK (((direction)::text = ANY ((ARRAY['MAXIMIZE'::character varying, 'MINIMIZE'::character varying])::text[]))),
+    CONSTRAINT error_message_has_at_most_10000_characters CHECK ((char_length(error_message) <= 10000)),
+    CONSTRAINT final_population_has_at_most_1_mib CHECK ((octet_length((final_population)::text) <= 1048576)),
+    CONSTRAINT generations_is_not_negative CHECK ((generations >= 0)),
+    CONSTRAINT heartbeat_timeout_is_1_second_to_7_days CHECK (((heartbeat_timeout >= '00:00:01'::interval) AND (heartbeat_timeout <= '7 days'::interval))),
+    CONSTRAINT objective_function_has_1_to_50_characters CHECK (((char_length((objective_function)::text) >= 1) AND (char_length((objective_function)::text) <= 50))),
+    CONSTRAINT optimization_status_is_known CHECK (((status)::text = ANY ((ARRAY['running'::character varying, 'completed'::character varying, 'failed'::character varying, 'stopped'::character varying])::text[]))),
+    CONSTRAINT optimization_type_has_1_to_50_characters CHECK (((char_length((optimization_type)::text) >= 1) AND (char_length((optimization_type)::text) <= 50))),
+    CONSTRAINT parameter_ranges_has_at_most_64_kib CHECK ((octet_length((parameter_ranges)::text) <= 65536)),
+    CONSTRAINT population_size_is_not_negative CHECK ((population_size >= 0))
+);
+
+CREATE FUNCTION ai_trading.optimization_run_message(r ai_trading.optimization_runs, summary boolean) RETURNS TABLE(run_id text, model_id text, optimization_type text, objective_function text, direction text, state text, population_size integer, generations integer, parameter_ranges jsonb, best_individual jsonb, best_fitness double precision, convergence_data jsonb, final_population jsonb, error_message text, heartbeat_timeout interval, stop_requested boolean, start_time timestamp with time zone, heartbeat_time timestamp with time zone, end_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    r.run_id::text, r.model_id::text, r.optimization_type::text, r.objective_function::text,
+    'FITNESS_DIRECTION_' || r.direction, 'OPTIMIZATION_STATE_' || upper(r.status), r.population_size, r.generations,
+    r.parameter_ranges, r.best_individual, r.best_fitness, CASE WHEN NOT summary THEN r.convergence_data END,
+    CASE WHEN NOT summary THEN r.final_population END, r.error_message, r.heartbeat_timeout, r.stop_requested,
+    r.start_time, r.heartbeat_at, r.end_time
+$$;
+
 CREATE FUNCTION ai_trading.period_message(days daterange) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     AS $$
   SELECT jsonb_build_object('start_date', lower(days)::text, 'end_date', upper(days)::text) WHERE days IS NOT NULL
+$$;
+
+CREATE FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) RETURNS TABLE(outcome text, stop_requested boolean)
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+  r ai_trading.optimization_runs;
+  hash BYTEA := sha256(convert_to(
+    ROW(best, average, diversity, best_genes, genes, fitness_scores, objectives)::text, 'UTF8'
+  ));
+  recorded BYTEA;
+  sign INTEGER;
+BEGIN
+  SELECT * INTO r FROM ai_trading.optimization_runs AS o WHERE o.run_id = run FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  SELECT g.content_hash INTO recorded
+  FROM ai_trading.optimization_generations AS g WHERE g.run_id = run AND g.generation = number;
+  IF FOUND OR r.status <> 'running' THEN
+    RETURN QUERY SELECT
+      CASE WHEN recorded = hash THEN 'DUPLICATE' WHEN recorded <> hash THEN 'DIFFERS' ELSE 'ENDED' END, r.stop_requested;
+    RETURN;
+  END IF;
+  sign := CASE r.direction WHEN 'MAXIMIZE' THEN 1 ELSE -1 END;
+
+  INSERT INTO ai_trading.optimization_individuals (
+    run_id, generation, individual_rank, genes, fitness_score, objectives, is_new
+  )
+  SELECT
+    run, number, row_number() OVER (ORDER BY sign * i.fitness_score DESC, i.place), i.genes, i.fitness_score,
+    i.objectives,
+    row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND NOT EXISTS (
+      SELECT FROM ai_trading.optimization_individuals AS former
+      WHERE former.run_id = run AND former.is_new
+        AND former.fitness_score = i.fitness_score AND former.genes = i.genes
+    )
+  FROM unnest(genes, fitness_scores, objectives) WITH ORDINALITY AS i (genes, fitness_score, objectives, place);
+
+  IF best IS NULL AND best_genes IS NULL THEN
+    SELECT i.fitness_score, i.genes INTO best, best_genes
+    FROM ai_trading.optimization_individuals AS i
+    WHERE i.run_id = run AND i.generation = number AND i.individual_rank = 1;
+  END IF;
+  INSERT INTO ai_trading.optimization_generations
+  SELECT
+    run, number, best,
+    -- Doubles would overflow in the sum, or underflow in the mean.
+    coalesce(average, round(avg(i.fitness_score::text::numeric), 320)::double precision),
+    coalesce(diversity, count(DISTINCT i.genes) / nullif(count(*), 0)::double precision),
+    best_genes, count(i.genes), hash
+  FROM unnest(genes, fitness_scores) AS i (genes, fitness_score);
+
+  IF sign * best <= sign * r.best_fitness THEN
+    best := r.best_fitness;
+    best_genes := r.best_individual;
+  END IF;
+  UPDATE ai_trading.optimization_runs AS o
+  SET heartbeat_at = clock_timestamp(), best_fitness = best, best_individual = best_genes
+  WHERE o.run_id = run;
+  RETURN QUERY SELECT 'RECORDED', r.stop_requested;
+END
 $$;
 
 CREATE FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) RETURNS record
@@ -530,6 +722,15 @@ ALTER TABLE ONLY ai_trading.log_meta
 ALTER TABLE ONLY ai_trading.ai_models
     ADD CONSTRAINT model_name_and_version_are_unique UNIQUE (model_name, version);
 
+ALTER TABLE ONLY ai_trading.optimization_generations
+    ADD CONSTRAINT optimization_generations_pkey PRIMARY KEY (run_id, generation);
+
+ALTER TABLE ONLY ai_trading.optimization_individuals
+    ADD CONSTRAINT optimization_individuals_pkey PRIMARY KEY (individual_id);
+
+ALTER TABLE ONLY ai_trading.optimization_runs
+    ADD CONSTRAINT optimization_runs_pkey PRIMARY KEY (run_id);
+
 ALTER TABLE ONLY ai_trading.rl_episodes
     ADD CONSTRAINT rl_episodes_pkey PRIMARY KEY (episode_id);
 
@@ -563,6 +764,16 @@ CREATE INDEX idx_ai_signals_time ON ai_trading.ai_signals USING btree (signal_ti
 
 CREATE INDEX idx_ai_signals_type_confidence ON ai_trading.ai_signals USING btree (signal_type, confidence DESC);
 
+CREATE INDEX idx_optimization_individuals_fitness ON ai_trading.optimization_individuals USING btree (run_id, fitness_score DESC, individual_id DESC) WHERE is_new;
+
+CREATE UNIQUE INDEX idx_optimization_individuals_run_gen ON ai_trading.optimization_individuals USING btree (run_id, generation, individual_rank);
+
+CREATE INDEX idx_optimization_runs_active ON ai_trading.optimization_runs USING btree (heartbeat_at) WHERE ((status)::text = 'running'::text);
+
+CREATE INDEX idx_optimization_runs_model_time ON ai_trading.optimization_runs USING btree (model_id, start_time DESC, run_id DESC);
+
+CREATE INDEX idx_optimization_runs_started ON ai_trading.optimization_runs USING btree (start_time DESC, run_id DESC);
+
 CREATE INDEX idx_rl_episodes_reward ON ai_trading.rl_episodes USING btree (session_id, total_reward DESC);
 
 CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions USING btree (heartbeat_at) WHERE ((status)::text = 'running'::text);
@@ -571,11 +782,22 @@ CREATE INDEX idx_training_sessions_model_time ON ai_trading.training_sessions US
 
 CREATE INDEX idx_training_sessions_started ON ai_trading.training_sessions USING btree (start_time DESC, session_id DESC);
 
+CREATE CONSTRAINT TRIGGER log_recorded_generation AFTER INSERT ON ai_trading.optimization_generations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_trading.log_event('GENERATION', 'RECORDED', 'generation_message');
+
 ALTER TABLE ONLY ai_trading.ai_model_aliases
     ADD CONSTRAINT ai_model_aliases_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY ai_trading.ai_signals
     ADD CONSTRAINT ai_signals_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
+
+ALTER TABLE ONLY ai_trading.optimization_generations
+    ADD CONSTRAINT optimization_generations_run_id_fkey FOREIGN KEY (run_id) REFERENCES ai_trading.optimization_runs(run_id);
+
+ALTER TABLE ONLY ai_trading.optimization_individuals
+    ADD CONSTRAINT optimization_individuals_run_id_fkey FOREIGN KEY (run_id) REFERENCES ai_trading.optimization_runs(run_id);
+
+ALTER TABLE ONLY ai_trading.optimization_runs
+    ADD CONSTRAINT optimization_runs_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
 
 ALTER TABLE ONLY ai_trading.rl_episodes
     ADD CONSTRAINT rl_episodes_session_id_fkey FOREIGN KEY (session_id) REFERENCES ai_trading.training_sessions(session_id);
@@ -591,6 +813,9 @@ GRANT ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids u
 REVOKE ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) TO ai_trading_service;
 
+REVOKE ALL ON FUNCTION ai_trading.convergence_point_message(run uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.convergence_point_message(run uuid) TO ai_trading_service;
+
 REVOKE ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) TO ai_trading_service;
 
@@ -605,8 +830,21 @@ GRANT ALL ON FUNCTION ai_trading.event_log_head(OUT sequence bigint, OUT commit_
 REVOKE ALL ON FUNCTION ai_trading.expire_signals(most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.expire_signals(most integer) TO ai_trading_service;
 
+REVOKE ALL ON FUNCTION ai_trading.fail_silent_runs() FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.fail_silent_runs() TO ai_trading_service;
+
 REVOKE ALL ON FUNCTION ai_trading.fail_silent_sessions() FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.fail_silent_sessions() TO ai_trading_service;
+
+GRANT SELECT,INSERT ON TABLE ai_trading.optimization_generations TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.generation_message(g ai_trading.optimization_generations) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.generation_message(g ai_trading.optimization_generations) TO ai_trading_service;
+
+GRANT SELECT,INSERT ON TABLE ai_trading.optimization_individuals TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.individual_message(i ai_trading.optimization_individuals) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.individual_message(i ai_trading.optimization_individuals) TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.lock_signal_log() FROM PUBLIC;
 
@@ -617,8 +855,16 @@ GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.ai_models TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) TO ai_trading_service;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.optimization_runs TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.optimization_run_message(r ai_trading.optimization_runs, summary boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.optimization_run_message(r ai_trading.optimization_runs, summary boolean) TO ai_trading_service;
+
 REVOKE ALL ON FUNCTION ai_trading.period_message(days daterange) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.period_message(days daterange) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) TO ai_trading_service;

@@ -19,7 +19,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from ai_grpc.db import load_queries
 from ai_grpc.records import bound
-from ai_grpc.v1 import errors_pb2, signals_pb2, training_pb2
+from ai_grpc.v1 import errors_pb2, optimization_pb2, signals_pb2, training_pb2
 from tests.signals import execute
 
 ROOT: Final = Path(__file__).parents[1]
@@ -27,13 +27,15 @@ STUBS: Final = ROOT / "src" / "ai_grpc" / "v1"
 PROTOS: Final = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "protos" / "ai_grpc" / "v1").glob("*.proto"))
 BIN: Final = Path(sys.executable).parent
 # Columns that a query may have beside those of its message.
-BESIDES: Final = {"page_time", "page_id", "page_number", "differing"}
+BESIDES: Final = {"page_time", "page_id", "page_number", "page_score", "differing"}
 
 ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
     ("signal_type_is_known", signals_pb2.SignalType.DESCRIPTOR, "SIGNAL_TYPE_"),
     ("status_is_known", signals_pb2.SignalState.DESCRIPTOR, "SIGNAL_STATE_"),
     ("kind_is_known", signals_pb2.SignalEvent.Kind.DESCRIPTOR, "KIND_"),
     ("training_status_is_known", training_pb2.TrainingState.DESCRIPTOR, "TRAINING_STATE_"),
+    ("optimization_status_is_known", optimization_pb2.OptimizationState.DESCRIPTOR, "OPTIMIZATION_STATE_"),
+    ("direction_is_known", optimization_pb2.FitnessDirection.DESCRIPTOR, "FITNESS_DIRECTION_"),
 ]
 
 STEMS: Final = sorted(path.stem for path in (ROOT / "src" / "ai_grpc" / "queries").glob("*.sql"))
@@ -45,6 +47,8 @@ INDEXES: Final = {
     "idx_ai_signals_model_time",
     "idx_ai_signals_type_confidence",
     "idx_ai_signals_model_status",
+    "idx_optimization_individuals_run_gen",
+    "idx_optimization_individuals_fitness",
 }
 
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import asyncpg
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import ListValue, Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ai_grpc.db import json_of
+from ai_grpc.db import json_list_of, json_of
 from ai_grpc.errors import InvalidArgument, Violation
 from ai_grpc.exchange.checks import is_uuid
 from ai_grpc.v1.periods_pb2 import Period
@@ -81,9 +81,9 @@ def _duration(name: str, duration: Duration) -> timedelta:
         raise InvalidArgument(Violation(name, "is too long")) from error
 
 
-def _json(name: str, struct: Struct) -> str:
+def _json(name: str, content: Struct | ListValue) -> str:
     try:
-        return json_of(struct)
+        return json_of(content) if isinstance(content, Struct) else json_list_of(content)
     except ValueError as error:
         raise InvalidArgument(Violation(name, str(error))) from error
 
@@ -112,5 +112,6 @@ CONVERSIONS: Final[dict[str, Callable[[str, Any], object]]] = {
     "google.protobuf.Timestamp": _time,
     "google.protobuf.Duration": _duration,
     "google.protobuf.Struct": _json,
+    "google.protobuf.ListValue": _json,
     "ai_grpc.v1.Period": _period,
 }

@@ -1,4 +1,4 @@
-"""Keyset pages: a list goes on after the time and id, or the number, of the last row."""
+"""Keyset pages: a list goes on after the time and id, the score and id, or the number, of the last row."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Page(NamedTuple):
     after_time: datetime | None = None
     after_id: str | None = None
     after_number: int | None = None
+    after_score: float | None = None
 
 
 def page_of(request: PagedRequest, *, numbered: bool = False) -> Page:
@@ -60,15 +61,18 @@ def _after_number(size: int, token: str) -> Page:
 
 
 def _after_time(size: int, token: str) -> Page:
-    time, _, last_id = token.partition(" ")
-    return Page(size, datetime.fromisoformat(time), str(UUID(last_id)))
+    place, _, last_id = token.partition(" ")
+    after_id = str(UUID(last_id))
+    if "T" in place:
+        return Page(size, datetime.fromisoformat(place), after_id)
+    return Page(size, after_id=after_id, after_score=float(place))
 
 
 def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
     """The messages of a page, and the token of the next; empty if there is none.
 
-    The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`, or
-    `page_number`. A page ends early rather than outgrow what clients receive by default.
+    The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`,
+    `page_score` and `page_id`, or `page_number`. A page ends early rather than outgrow what clients receive by default.
     """
     messages: list[M] = []
     size = 0
@@ -80,6 +84,12 @@ def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tu
         messages.append(message)
     if len(messages) == len(rows):
         return messages, ""
-    last = rows[len(messages) - 1]
-    token = str(last["page_number"]) if "page_number" in last else f"{last['page_time'].isoformat()} {last['page_id']}"
-    return messages, base64.urlsafe_b64encode(token.encode()).decode()
+    return messages, base64.urlsafe_b64encode(_place(rows[len(messages) - 1]).encode()).decode()
+
+
+def _place(row: Any) -> str:
+    if "page_number" in row:
+        return str(row["page_number"])
+    if "page_score" in row:
+        return f"{row['page_score']!r} {row['page_id']}"
+    return f"{row['page_time'].isoformat()} {row['page_id']}"

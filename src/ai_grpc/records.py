@@ -60,11 +60,11 @@ class Records:
         return message_of(kind, row)
 
     async def page(self, kind: type[M], query: str, request: Any, **given: object) -> tuple[list[M], str]:
-        """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time and
-        page_id, or page_number, as parameters and columns."""
+        """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time or
+        page_score and page_id, or page_number, as parameters and columns."""
         page = page_of(request, numbered="page_number" in self._queries[query][1])
         after = {"page_time": page.after_time, "page_id": page.after_id, "page_number": page.after_number}
-        given |= {"page_limit": page.size + 1, **after}
+        given |= {"page_limit": page.size + 1, **after, "page_score": page.after_score}
         return paged(await self.rows(query, request, **given), page, lambda row: message_of(kind, row))
 
     async def write(
@@ -93,6 +93,22 @@ class Records:
             batch.check_unique()
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             return await insert(connection, batch)
+
+    async def write_with(self, query: str, request: Message, field: str) -> Any:
+        """The first row of a query that writes a request together with the items in one of its fields, or nothing.
+
+        Its parameters are arrays with an element for each item, or else fields of the request. Raises InvalidArgument
+        or NotFound for the first item at fault, or for the request.
+        """
+        sql, names = self._queries[query]
+        items, fields = getattr(request, field), request.DESCRIPTOR.fields_by_name
+        own = {name: reader(request.DESCRIPTOR, name)(request) for name in names if name in fields}
+        if not items:
+            return await self._pool.fetchrow(sql, *(own.get(name, []) for name in names))
+        batch = Batch((sql, names), own, items, numbered(field, len(items)))
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+            rows = await insert(connection, batch, within=request)
+        return next(iter(rows), None)
 
     def _call(
         self, query: str, request: Message, given: Mapping[str, object], place: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -183,6 +183,20 @@ def _metadata(signal: pb.Signal, faults: list[tuple[str, str]]) -> str | None:
     return text
 
 
+def check_ids(ids: Mapping[str, Sequence[str]]) -> None:
+    """Checks the fields that select by ids. Raises InvalidArgument with all violations."""
+    if violations := [violation for field, values in ids.items() for violation in _id_violations(field, values)]:
+        raise InvalidArgument(*violations[:MAX_VIOLATIONS])
+
+
+def _id_violations(field: str, ids: Sequence[str]) -> Iterator[Violation]:
+    if len(ids) > MAX_FILTER_VALUES:
+        yield Violation(field, f"must hold at most {MAX_FILTER_VALUES} values")
+    for index, each in enumerate(ids[:MAX_FILTER_VALUES]):
+        if not is_uuid(each):
+            yield Violation(f"{field}[{index}]", "must be a UUID")
+
+
 def check_selection(
     symbols: Sequence[str],
     model_ids: Sequence[str],
@@ -194,17 +208,13 @@ def check_selection(
 
     Raises InvalidArgument with all violations.
     """
-    violations = [
-        Violation(f"{path}model_ids[{index}]", "must be a UUID")
-        for index, model_id in enumerate(model_ids[:MAX_FILTER_VALUES])
-        if not is_uuid(model_id)
-    ]
+    violations = list(_id_violations(f"{path}model_ids", model_ids))
     violations += (
         Violation(f"{path}symbols[{index}]", "must have 1 to 32 printable characters")
         for index, symbol in enumerate(symbols[:MAX_FILTER_VALUES])
         if not 1 <= len(symbol) <= 32 or not symbol.isprintable()
     )
-    sized: list[tuple[str, Sequence[object]]] = [("symbols", symbols), ("model_ids", model_ids)]
+    sized: list[tuple[str, Sequence[object]]] = [("symbols", symbols)]
     for field, values, known in enums:
         sized.append((field, values))
         allowed = frozenset(known) - {0}

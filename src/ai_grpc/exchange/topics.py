@@ -14,11 +14,14 @@ from ai_grpc.exchange.entries import Log
 from ai_grpc.exchange.events import length_delimited, timestamp_of
 from ai_grpc.exchange.follower import Follower
 from ai_grpc.exchange.subscribing import Subscriptions, Topic
+from ai_grpc.v1 import optimization_pb2
 
 CHANNEL: Final = "ai_trading_events"
 
 # The event of each topic, and its field that says about what it is.
-EVENTS_OF: Final[dict[str, tuple[type[Any], str]]] = {}
+EVENTS_OF: Final[dict[str, tuple[type[Any], str]]] = {
+    "GENERATION": (optimization_pb2.GenerationEvent, "generation"),
+}
 
 
 class TopicEvent(NamedTuple):
