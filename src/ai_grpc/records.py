@@ -26,6 +26,10 @@ PARAMETER: Final = re.compile(r"(?<!:):([a-z]\w*)")
 MAX_ITEMS: Final = 1000
 ACQUIRE_TIMEOUT: Final = 5.0
 
+# asyncpg sends these as the infinities of PostgreSQL.
+MINUS_INFINITY: Final = datetime.min.replace(tzinfo=UTC)
+INFINITY: Final = datetime.max.replace(tzinfo=UTC)
+
 # What the database says of a row that it does not take.
 REFUSALS: Final = (*BAD_VALUE, asyncpg.IntegrityConstraintViolationError)
 
@@ -82,16 +86,16 @@ class Records:
         query: str,
         items: Sequence[N],
         places: str | Sequence[str],
-        key: Sequence[str],
+        key: Sequence[str] = (),
         exists: Callable[[N], AlreadyExists] | None = None,
         **given: object,
     ) -> Sequence[Any]:
         """Writes all items by one statement, or none, and returns its rows, which come in any order.
 
         The query's parameters are `given`, or arrays with an element for each item; `places` is the items' field in the
-        request, or where each was; and `key` are the fields that tell them apart, which the rows have too. For an item
-        of which no row comes back, `exists` is raised: it is there with other content. Raises InvalidArgument or
-        NotFound for the first item at fault.
+        request, or where each was; and `key` are the fields that tell them apart, which the rows have too; none if
+        items may repeat. For an item of which no row comes back, `exists` is raised: it is there with other content.
+        Raises InvalidArgument or NotFound for the first item at fault.
         """
         if not 0 < len(items) <= MAX_ITEMS:
             raise InvalidArgument(Violation(str(places), f"must have 1 to {MAX_ITEMS} elements, not {len(items)}"))
@@ -194,6 +198,8 @@ def _reader(descriptor: Descriptor, name: str, *, listed: bool = False) -> Calla
 
 def _keys(items: Sequence[Message], places: Sequence[str], key: Sequence[str]) -> list[str]:
     """The key of each item as text. Raises InvalidArgument if one occurs twice."""
+    if not key:
+        return []
     keys = [_text(getattr(item, name) for name in key) for item in items]
     first: dict[str, str] = {}
     for own, place in zip(keys, places, strict=True):
@@ -209,9 +215,12 @@ def _text(key: Iterable[object]) -> str:
 
 def _time(name: str, time: Timestamp) -> datetime:
     try:
-        return time.ToDatetime(UTC)
+        moment = time.ToDatetime(UTC)
     except (ValueError, OverflowError) as error:
         raise InvalidArgument(Violation(name, "must be a time from the year 1 to 9999")) from error
+    if not MINUS_INFINITY < moment < INFINITY:
+        raise InvalidArgument(Violation(name, "must not be the first or the last microsecond of the years 1 to 9999"))
+    return moment
 
 
 def _duration(name: str, duration: Duration) -> timedelta:
