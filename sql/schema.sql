@@ -131,6 +131,54 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ai_trading.cleanup_old_feature_data(retention_days integer DEFAULT 90) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '200ms'
+    AS $_$
+DECLARE
+  moment CONSTANT TIMESTAMPTZ := clock_timestamp() - make_interval(days => retention_days);
+  partition TEXT;
+  past TEXT[] := '{}';
+  kept BOOLEAN;
+  count BIGINT;
+  removed BIGINT := 0;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(4711001, 4) THEN
+    RETURN 0;
+  END IF;
+  FOR partition, kept IN
+    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT'
+    FROM pg_inherits AS i
+    JOIN pg_class AS c ON c.oid = i.inhrelid,
+      pg_get_expr(c.relpartbound, c.oid) AS b (bound)
+    WHERE i.inhparent = 'ai_trading.feature_data'::regclass
+      AND (b.bound = 'DEFAULT' OR substring(b.bound FROM 'TO \(''(.*)''\)')::TIMESTAMPTZ <= moment)
+  LOOP
+    IF NOT kept THEN
+      EXECUTE format('SELECT EXISTS (SELECT FROM %s AS f WHERE f.created_at >= $1)', partition) INTO kept USING moment;
+    END IF;
+    IF kept THEN
+      EXECUTE format(
+        'DELETE FROM %1$s WHERE ctid = ANY (ARRAY(
+           SELECT f.ctid FROM %1$s AS f WHERE f.timestamp < $1 AND f.created_at < $1 LIMIT 100000
+         ))', partition
+      ) USING moment;
+      GET DIAGNOSTICS count = ROW_COUNT;
+    ELSE
+      EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      past := past || partition;
+    END IF;
+    removed := removed + count;
+  END LOOP;
+  IF past <> '{}' THEN
+    EXECUTE 'DROP TABLE ' || array_to_string(past, ', ');
+  END IF;
+  RETURN removed;
+END
+$_$;
+
 CREATE FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) RETURNS TABLE(log_sequence bigint, state text, won boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -246,6 +294,31 @@ CREATE FUNCTION ai_trading.fail_silent_sessions() RETURNS bigint
   SELECT count(*) FROM failed
 $$;
 
+CREATE TABLE ai_trading.feature_data (
+    feature_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    symbol character varying NOT NULL COLLATE pg_catalog."C",
+    "timestamp" timestamp with time zone NOT NULL,
+    feature_set_name character varying NOT NULL COLLATE pg_catalog."C",
+    features jsonb NOT NULL,
+    raw_data_hash character varying NOT NULL,
+    extraction_method character varying DEFAULT ''::character varying NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT extraction_method_has_at_most_50_characters CHECK ((char_length((extraction_method)::text) <= 50)),
+    CONSTRAINT feature_set_name_has_1_to_50_characters CHECK (((char_length((feature_set_name)::text) >= 1) AND (char_length((feature_set_name)::text) <= 50))),
+    CONSTRAINT features_has_at_most_64_kib CHECK ((octet_length((features)::text) <= 65536)),
+    CONSTRAINT raw_data_hash_has_64_lowercase_hexadecimal_digits CHECK (((raw_data_hash)::text ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
+)
+PARTITION BY RANGE ("timestamp");
+
+CREATE FUNCTION ai_trading.feature_vector_message(f ai_trading.feature_data) RETURNS TABLE(symbol text, event_time timestamp with time zone, feature_set_name text, features jsonb, raw_data_hash text, extraction_method text, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    f.symbol::text, f.timestamp, f.feature_set_name::text, f.features, f.raw_data_hash::text,
+    f.extraction_method::text, f.created_at
+$$;
+
 CREATE FUNCTION ai_trading.lock_signal_log() RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -276,6 +349,43 @@ BEGIN
     USING head + 1, (content ->> TG_ARGV[3])::UUID;
   END IF;
   RETURN NULL;
+END
+$_$;
+
+CREATE FUNCTION ai_trading.make_feature_partitions() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '200ms'
+    AS $_$
+DECLARE
+  first TIMESTAMPTZ;
+  name TEXT;
+  count INTEGER := 0;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(4711001, 4) THEN
+    RETURN 0;
+  END IF;
+  FOR number IN 0 .. 1 LOOP
+    first := date_trunc('week', clock_timestamp()) + number * INTERVAL '1 week';
+    name := 'feature_data_' || to_char(first, 'YYYY_MM_DD');
+    CONTINUE WHEN to_regclass(format('ai_trading.%I', name)) IS NOT NULL;
+    EXECUTE format('CREATE TABLE ai_trading.%I (LIKE ai_trading.feature_data INCLUDING ALL)', name);
+    -- Rows of that week may come until the partition is attached.
+    LOCK TABLE ai_trading.feature_data_default IN SHARE ROW EXCLUSIVE MODE;
+    EXECUTE format(
+      'WITH moved AS (
+         DELETE FROM ai_trading.feature_data_default AS f WHERE f.timestamp >= $1 AND f.timestamp < $2 RETURNING f.*
+       )
+       INSERT INTO ai_trading.%I SELECT * FROM moved', name
+    ) USING first, first + INTERVAL '1 week';
+    EXECUTE format(
+      'ALTER TABLE ai_trading.feature_data ATTACH PARTITION ai_trading.%I FOR VALUES FROM (%L) TO (%L)',
+      name, first, first + INTERVAL '1 week'
+    );
+    count := count + 1;
+  END LOOP;
+  RETURN count;
 END
 $_$;
 
@@ -490,6 +600,22 @@ CREATE TABLE ai_trading.event_log_meta (
     CONSTRAINT there_is_one_row CHECK (one_row)
 );
 
+CREATE TABLE ai_trading.feature_data_default (
+    feature_id uuid DEFAULT gen_random_uuid() CONSTRAINT feature_data_feature_id_not_null NOT NULL,
+    symbol character varying CONSTRAINT feature_data_symbol_not_null NOT NULL COLLATE pg_catalog."C",
+    "timestamp" timestamp with time zone CONSTRAINT feature_data_timestamp_not_null NOT NULL,
+    feature_set_name character varying CONSTRAINT feature_data_feature_set_name_not_null NOT NULL COLLATE pg_catalog."C",
+    features jsonb CONSTRAINT feature_data_features_not_null NOT NULL,
+    raw_data_hash character varying CONSTRAINT feature_data_raw_data_hash_not_null NOT NULL,
+    extraction_method character varying DEFAULT ''::character varying CONSTRAINT feature_data_extraction_method_not_null NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() CONSTRAINT feature_data_created_at_not_null NOT NULL,
+    CONSTRAINT extraction_method_has_at_most_50_characters CHECK ((char_length((extraction_method)::text) <= 50)),
+    CONSTRAINT feature_set_name_has_1_to_50_characters CHECK (((char_length((feature_set_name)::text) >= 1) AND (char_length((feature_set_name)::text) <= 50))),
+    CONSTRAINT features_has_at_most_64_kib CHECK ((octet_length((features)::text) <= 65536)),
+    CONSTRAINT raw_data_hash_has_64_lowercase_hexadecimal_digits CHECK (((raw_data_hash)::text ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
+);
+
 CREATE TABLE ai_trading.log_meta (
     one_row boolean DEFAULT true NOT NULL,
     epoch uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -509,6 +635,8 @@ CREATE TABLE ai_trading.signal_log (
     CONSTRAINT kind_is_known CHECK (((kind)::text = ANY ((ARRAY['PUBLISHED'::character varying, 'EXECUTED'::character varying, 'CANCELLED'::character varying, 'EXPIRED'::character varying])::text[])))
 );
 
+ALTER TABLE ONLY ai_trading.feature_data ATTACH PARTITION ai_trading.feature_data_default DEFAULT;
+
 ALTER TABLE ONLY ai_trading.ai_model_aliases
     ADD CONSTRAINT ai_model_aliases_pkey PRIMARY KEY (model_name, alias);
 
@@ -523,6 +651,18 @@ ALTER TABLE ONLY ai_trading.event_log_meta
 
 ALTER TABLE ONLY ai_trading.event_log
     ADD CONSTRAINT event_log_pkey PRIMARY KEY (sequence);
+
+ALTER TABLE ONLY ai_trading.feature_data
+    ADD CONSTRAINT feature_data_pkey PRIMARY KEY (feature_id, "timestamp");
+
+ALTER TABLE ONLY ai_trading.feature_data_default
+    ADD CONSTRAINT feature_data_default_pkey PRIMARY KEY (feature_id, "timestamp");
+
+ALTER TABLE ONLY ai_trading.feature_data
+    ADD CONSTRAINT symbol_feature_set_name_and_timestamp_are_unique UNIQUE (symbol, feature_set_name, "timestamp");
+
+ALTER TABLE ONLY ai_trading.feature_data_default
+    ADD CONSTRAINT feature_data_default_symbol_feature_set_name_timestamp_key UNIQUE (symbol, feature_set_name, "timestamp");
 
 ALTER TABLE ONLY ai_trading.log_meta
     ADD CONSTRAINT log_meta_pkey PRIMARY KEY (one_row);
@@ -544,6 +684,18 @@ ALTER TABLE ONLY ai_trading.signal_log
 
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_pkey PRIMARY KEY (session_id);
+
+CREATE INDEX idx_feature_data_created ON ONLY ai_trading.feature_data USING brin (created_at) WITH (autosummarize='on');
+
+CREATE INDEX feature_data_default_created_at_idx ON ai_trading.feature_data_default USING brin (created_at) WITH (autosummarize='on');
+
+CREATE INDEX idx_feature_data_set_time ON ONLY ai_trading.feature_data USING btree (feature_set_name, "timestamp" DESC, symbol DESC);
+
+CREATE INDEX feature_data_default_feature_set_name_timestamp_symbol_idx ON ai_trading.feature_data_default USING btree (feature_set_name, "timestamp" DESC, symbol DESC);
+
+CREATE INDEX idx_feature_data_symbol_time ON ONLY ai_trading.feature_data USING btree (symbol, "timestamp" DESC);
+
+CREATE INDEX feature_data_default_symbol_timestamp_idx ON ai_trading.feature_data_default USING btree (symbol, "timestamp" DESC);
 
 CREATE INDEX idx_ai_model_aliases_model ON ai_trading.ai_model_aliases USING btree (model_id);
 
@@ -571,6 +723,16 @@ CREATE INDEX idx_training_sessions_model_time ON ai_trading.training_sessions US
 
 CREATE INDEX idx_training_sessions_started ON ai_trading.training_sessions USING btree (start_time DESC, session_id DESC);
 
+ALTER INDEX ai_trading.idx_feature_data_created ATTACH PARTITION ai_trading.feature_data_default_created_at_idx;
+
+ALTER INDEX ai_trading.idx_feature_data_set_time ATTACH PARTITION ai_trading.feature_data_default_feature_set_name_timestamp_symbol_idx;
+
+ALTER INDEX ai_trading.feature_data_pkey ATTACH PARTITION ai_trading.feature_data_default_pkey;
+
+ALTER INDEX ai_trading.symbol_feature_set_name_and_timestamp_are_unique ATTACH PARTITION ai_trading.feature_data_default_symbol_feature_set_name_timestamp_key;
+
+ALTER INDEX ai_trading.idx_feature_data_symbol_time ATTACH PARTITION ai_trading.feature_data_default_symbol_timestamp_idx;
+
 ALTER TABLE ONLY ai_trading.ai_model_aliases
     ADD CONSTRAINT ai_model_aliases_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id) ON DELETE CASCADE;
 
@@ -591,6 +753,9 @@ GRANT ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids u
 REVOKE ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) TO ai_trading_service;
 
+REVOKE ALL ON FUNCTION ai_trading.cleanup_old_feature_data(retention_days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.cleanup_old_feature_data(retention_days integer) TO ai_trading_service;
+
 REVOKE ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) TO ai_trading_service;
 
@@ -608,9 +773,17 @@ GRANT ALL ON FUNCTION ai_trading.expire_signals(most integer) TO ai_trading_serv
 REVOKE ALL ON FUNCTION ai_trading.fail_silent_sessions() FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.fail_silent_sessions() TO ai_trading_service;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.feature_data TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.feature_vector_message(f ai_trading.feature_data) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.feature_vector_message(f ai_trading.feature_data) TO ai_trading_service;
+
 REVOKE ALL ON FUNCTION ai_trading.lock_signal_log() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ai_trading.log_event() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ai_trading.make_feature_partitions() FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.make_feature_partitions() TO ai_trading_service;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.ai_models TO ai_trading_service;
 

@@ -18,7 +18,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from ai_grpc.db import load_queries
 from ai_grpc.records import bound
-from ai_grpc.v1 import errors_pb2, models_pb2, signals_pb2, training_pb2
+from ai_grpc.v1 import errors_pb2, features_pb2, models_pb2, signals_pb2, training_pb2
 from tests.signals import execute
 
 ROOT: Final = Path(__file__).parents[1]
@@ -40,6 +40,8 @@ MESSAGES: Final[list[tuple[str, str, Descriptor, set[str]]]] = [
     ("training", "get_training_session", training_pb2.TrainingSession.DESCRIPTOR, set()),
     ("training", "list_training_sessions", training_pb2.TrainingSession.DESCRIPTOR, PAGE),
     ("training", "list_episodes", training_pb2.Episode.DESCRIPTOR, {"page_number"}),
+    ("features", "look_up_features", features_pb2.FeatureVector.DESCRIPTOR, {"status"}),
+    ("features", "read_features", features_pb2.FeatureVector.DESCRIPTOR, set()),
 ]
 
 ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [

@@ -32,6 +32,7 @@ from ai_grpc.health import Health
 from ai_grpc.logs import AccessLog
 from ai_grpc.records import Records
 from ai_grpc.server import SERVICES, bind, create_server
+from ai_grpc.services.features import FeatureServicer
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.signals import SignalServicer
 from ai_grpc.services.training import TrainingServicer
@@ -171,6 +172,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "SignalService": SignalServicer(calls, reads, writer, signal_log, subscriptions),
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
+        "FeatureService": FeatureServicer(records("features")),
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)
@@ -178,7 +180,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     loops = [
         writer,
         sweeper,
-        Upkeep(calls, interval=settings.upkeep_interval),
+        Upkeep(calls, interval=settings.upkeep_interval, given=settings.model_dump()),
         *(loop for log in (signal_log, topic_log) for loop in (log.tail, log.notifier)),
     ]
     return Service(server, health, [signal_log.feed, topic_log.feed], writer, loops)
