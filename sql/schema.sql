@@ -145,7 +145,7 @@ DECLARE
   count BIGINT;
   removed BIGINT := 0;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(4711001, 4) THEN
+  IF NOT pg_try_advisory_xact_lock(4711001, 7) THEN
     RETURN 0;
   END IF;
   FOR partition, kept IN
@@ -363,7 +363,7 @@ DECLARE
   name TEXT;
   count INTEGER := 0;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(4711001, 4) THEN
+  IF NOT pg_try_advisory_xact_lock(4711001, 7) THEN
     RETURN 0;
   END IF;
   FOR number IN 0 .. 1 LOOP
