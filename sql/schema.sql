@@ -131,6 +131,54 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ai_trading.cleanup_old_feature_data(retention_days integer DEFAULT 90) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '200ms'
+    AS $_$
+DECLARE
+  moment CONSTANT TIMESTAMPTZ := clock_timestamp() - make_interval(days => retention_days);
+  partition TEXT;
+  past TEXT[] := '{}';
+  kept BOOLEAN;
+  count BIGINT;
+  removed BIGINT := 0;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(4711001, 7) THEN
+    RETURN 0;
+  END IF;
+  FOR partition, kept IN
+    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT'
+    FROM pg_inherits AS i
+    JOIN pg_class AS c ON c.oid = i.inhrelid,
+      pg_get_expr(c.relpartbound, c.oid) AS b (bound)
+    WHERE i.inhparent = 'ai_trading.feature_data'::regclass
+      AND (b.bound = 'DEFAULT' OR substring(b.bound FROM 'TO \(''(.*)''\)')::TIMESTAMPTZ <= moment)
+  LOOP
+    IF NOT kept THEN
+      EXECUTE format('SELECT EXISTS (SELECT FROM %s AS f WHERE f.created_at >= $1)', partition) INTO kept USING moment;
+    END IF;
+    IF kept THEN
+      EXECUTE format(
+        'DELETE FROM %1$s WHERE ctid = ANY (ARRAY(
+           SELECT f.ctid FROM %1$s AS f WHERE f.timestamp < $1 AND f.created_at < $1 LIMIT 100000
+         ))', partition
+      ) USING moment;
+      GET DIAGNOSTICS count = ROW_COUNT;
+    ELSE
+      EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      past := past || partition;
+    END IF;
+    removed := removed + count;
+  END LOOP;
+  IF past <> '{}' THEN
+    EXECUTE 'DROP TABLE ' || array_to_string(past, ', ');
+  END IF;
+  RETURN removed;
+END
+$_$;
+
 CREATE FUNCTION ai_trading.convergence_point_message(run uuid) RETURNS TABLE(generation integer, best_so_far double precision, best_fitness double precision, average_fitness double precision, population_diversity double precision)
     LANGUAGE sql STABLE
     AS $$
@@ -269,10 +317,40 @@ CREATE FUNCTION ai_trading.fail_silent_sessions() RETURNS bigint
     UPDATE ai_trading.training_sessions AS s
     SET status = 'failed', end_time = clock_timestamp(),
       error_message = format('heartbeat lost: none for %s s', extract(epoch FROM s.heartbeat_timeout)::DOUBLE PRECISION)
-    WHERE s.status = 'running' AND s.heartbeat_at + s.heartbeat_timeout < clock_timestamp()
+    WHERE s.session_id IN (
+      SELECT silent.session_id FROM ai_trading.training_sessions AS silent
+      WHERE silent.status = 'running'
+        AND greatest(silent.heartbeat_at, pg_postmaster_start_time()) + silent.heartbeat_timeout < clock_timestamp()
+      FOR NO KEY UPDATE SKIP LOCKED
+    )
     RETURNING s.session_id
   )
   SELECT count(*) FROM failed
+$$;
+
+CREATE TABLE ai_trading.feature_data (
+    feature_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    symbol character varying NOT NULL COLLATE pg_catalog."C",
+    "timestamp" timestamp with time zone NOT NULL,
+    feature_set_name character varying NOT NULL COLLATE pg_catalog."C",
+    features jsonb NOT NULL,
+    raw_data_hash character varying NOT NULL,
+    extraction_method character varying DEFAULT ''::character varying NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT extraction_method_has_at_most_50_characters CHECK ((char_length((extraction_method)::text) <= 50)),
+    CONSTRAINT feature_set_name_has_1_to_50_characters CHECK (((char_length((feature_set_name)::text) >= 1) AND (char_length((feature_set_name)::text) <= 50))),
+    CONSTRAINT features_has_at_most_64_kib CHECK ((octet_length((features)::text) <= 65536)),
+    CONSTRAINT raw_data_hash_has_64_lowercase_hexadecimal_digits CHECK (((raw_data_hash)::text ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
+)
+PARTITION BY RANGE ("timestamp");
+
+CREATE FUNCTION ai_trading.feature_vector_message(f ai_trading.feature_data) RETURNS TABLE(symbol text, event_time timestamp with time zone, feature_set_name text, features jsonb, raw_data_hash text, extraction_method text, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    f.symbol::text, f.timestamp, f.feature_set_name::text, f.features, f.raw_data_hash::text,
+    f.extraction_method::text, f.created_at
 $$;
 
 CREATE TABLE ai_trading.optimization_generations (
@@ -358,6 +436,43 @@ BEGIN
     USING head + 1, (content ->> TG_ARGV[3])::UUID;
   END IF;
   RETURN NULL;
+END
+$_$;
+
+CREATE FUNCTION ai_trading.make_feature_partitions() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET lock_timeout TO '200ms'
+    AS $_$
+DECLARE
+  first TIMESTAMPTZ;
+  name TEXT;
+  count INTEGER := 0;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(4711001, 7) THEN
+    RETURN 0;
+  END IF;
+  FOR number IN 0 .. 1 LOOP
+    first := date_trunc('week', clock_timestamp()) + number * INTERVAL '1 week';
+    name := 'feature_data_' || to_char(first, 'YYYY_MM_DD');
+    CONTINUE WHEN to_regclass(format('ai_trading.%I', name)) IS NOT NULL;
+    EXECUTE format('CREATE TABLE ai_trading.%I (LIKE ai_trading.feature_data INCLUDING ALL)', name);
+    -- Rows of that week may come until the partition is attached.
+    LOCK TABLE ai_trading.feature_data_default IN SHARE ROW EXCLUSIVE MODE;
+    EXECUTE format(
+      'WITH moved AS (
+         DELETE FROM ai_trading.feature_data_default AS f WHERE f.timestamp >= $1 AND f.timestamp < $2 RETURNING f.*
+       )
+       INSERT INTO ai_trading.%I SELECT * FROM moved', name
+    ) USING first, first + INTERVAL '1 week';
+    EXECUTE format(
+      'ALTER TABLE ai_trading.feature_data ATTACH PARTITION ai_trading.%I FOR VALUES FROM (%L) TO (%L)',
+      name, first, first + INTERVAL '1 week'
+    );
+    count := count + 1;
+  END LOOP;
+  RETURN count;
 END
 $_$;
 
@@ -682,6 +797,22 @@ CREATE TABLE ai_trading.event_log_meta (
     CONSTRAINT there_is_one_row CHECK (one_row)
 );
 
+CREATE TABLE ai_trading.feature_data_default (
+    feature_id uuid DEFAULT gen_random_uuid() CONSTRAINT feature_data_feature_id_not_null NOT NULL,
+    symbol character varying CONSTRAINT feature_data_symbol_not_null NOT NULL COLLATE pg_catalog."C",
+    "timestamp" timestamp with time zone CONSTRAINT feature_data_timestamp_not_null NOT NULL,
+    feature_set_name character varying CONSTRAINT feature_data_feature_set_name_not_null NOT NULL COLLATE pg_catalog."C",
+    features jsonb CONSTRAINT feature_data_features_not_null NOT NULL,
+    raw_data_hash character varying CONSTRAINT feature_data_raw_data_hash_not_null NOT NULL,
+    extraction_method character varying DEFAULT ''::character varying CONSTRAINT feature_data_extraction_method_not_null NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() CONSTRAINT feature_data_created_at_not_null NOT NULL,
+    CONSTRAINT extraction_method_has_at_most_50_characters CHECK ((char_length((extraction_method)::text) <= 50)),
+    CONSTRAINT feature_set_name_has_1_to_50_characters CHECK (((char_length((feature_set_name)::text) >= 1) AND (char_length((feature_set_name)::text) <= 50))),
+    CONSTRAINT features_has_at_most_64_kib CHECK ((octet_length((features)::text) <= 65536)),
+    CONSTRAINT raw_data_hash_has_64_lowercase_hexadecimal_digits CHECK (((raw_data_hash)::text ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
+);
+
 CREATE TABLE ai_trading.log_meta (
     one_row boolean DEFAULT true NOT NULL,
     epoch uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -701,6 +832,8 @@ CREATE TABLE ai_trading.signal_log (
     CONSTRAINT kind_is_known CHECK (((kind)::text = ANY ((ARRAY['PUBLISHED'::character varying, 'EXECUTED'::character varying, 'CANCELLED'::character varying, 'EXPIRED'::character varying])::text[])))
 );
 
+ALTER TABLE ONLY ai_trading.feature_data ATTACH PARTITION ai_trading.feature_data_default DEFAULT;
+
 ALTER TABLE ONLY ai_trading.ai_model_aliases
     ADD CONSTRAINT ai_model_aliases_pkey PRIMARY KEY (model_name, alias);
 
@@ -715,6 +848,18 @@ ALTER TABLE ONLY ai_trading.event_log_meta
 
 ALTER TABLE ONLY ai_trading.event_log
     ADD CONSTRAINT event_log_pkey PRIMARY KEY (sequence);
+
+ALTER TABLE ONLY ai_trading.feature_data
+    ADD CONSTRAINT feature_data_pkey PRIMARY KEY (feature_id, "timestamp");
+
+ALTER TABLE ONLY ai_trading.feature_data_default
+    ADD CONSTRAINT feature_data_default_pkey PRIMARY KEY (feature_id, "timestamp");
+
+ALTER TABLE ONLY ai_trading.feature_data
+    ADD CONSTRAINT symbol_feature_set_name_and_timestamp_are_unique UNIQUE (symbol, feature_set_name, "timestamp");
+
+ALTER TABLE ONLY ai_trading.feature_data_default
+    ADD CONSTRAINT feature_data_default_symbol_feature_set_name_timestamp_key UNIQUE (symbol, feature_set_name, "timestamp");
 
 ALTER TABLE ONLY ai_trading.log_meta
     ADD CONSTRAINT log_meta_pkey PRIMARY KEY (one_row);
@@ -746,6 +891,18 @@ ALTER TABLE ONLY ai_trading.signal_log
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_pkey PRIMARY KEY (session_id);
 
+CREATE INDEX idx_feature_data_created ON ONLY ai_trading.feature_data USING brin (created_at) WITH (autosummarize='on');
+
+CREATE INDEX feature_data_default_created_at_idx ON ai_trading.feature_data_default USING brin (created_at) WITH (autosummarize='on');
+
+CREATE INDEX idx_feature_data_set_time ON ONLY ai_trading.feature_data USING btree (feature_set_name, "timestamp" DESC, symbol DESC);
+
+CREATE INDEX feature_data_default_feature_set_name_timestamp_symbol_idx ON ai_trading.feature_data_default USING btree (feature_set_name, "timestamp" DESC, symbol DESC);
+
+CREATE INDEX idx_feature_data_symbol_time ON ONLY ai_trading.feature_data USING btree (symbol, "timestamp" DESC);
+
+CREATE INDEX feature_data_default_symbol_timestamp_idx ON ai_trading.feature_data_default USING btree (symbol, "timestamp" DESC);
+
 CREATE INDEX idx_ai_model_aliases_model ON ai_trading.ai_model_aliases USING btree (model_id);
 
 CREATE INDEX idx_ai_models_created ON ai_trading.ai_models USING btree (created_at DESC, model_id DESC);
@@ -776,11 +933,21 @@ CREATE INDEX idx_optimization_runs_started ON ai_trading.optimization_runs USING
 
 CREATE INDEX idx_rl_episodes_reward ON ai_trading.rl_episodes USING btree (session_id, total_reward DESC);
 
-CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions USING btree (heartbeat_at) WHERE ((status)::text = 'running'::text);
+CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions USING btree (start_time DESC, session_id DESC) WHERE ((status)::text = 'running'::text);
 
 CREATE INDEX idx_training_sessions_model_time ON ai_trading.training_sessions USING btree (model_id, start_time DESC);
 
 CREATE INDEX idx_training_sessions_started ON ai_trading.training_sessions USING btree (start_time DESC, session_id DESC);
+
+ALTER INDEX ai_trading.idx_feature_data_created ATTACH PARTITION ai_trading.feature_data_default_created_at_idx;
+
+ALTER INDEX ai_trading.idx_feature_data_set_time ATTACH PARTITION ai_trading.feature_data_default_feature_set_name_timestamp_symbol_idx;
+
+ALTER INDEX ai_trading.feature_data_pkey ATTACH PARTITION ai_trading.feature_data_default_pkey;
+
+ALTER INDEX ai_trading.symbol_feature_set_name_and_timestamp_are_unique ATTACH PARTITION ai_trading.feature_data_default_symbol_feature_set_name_timestamp_key;
+
+ALTER INDEX ai_trading.idx_feature_data_symbol_time ATTACH PARTITION ai_trading.feature_data_default_symbol_timestamp_idx;
 
 CREATE CONSTRAINT TRIGGER log_recorded_generation AFTER INSERT ON ai_trading.optimization_generations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_trading.log_event('GENERATION', 'RECORDED', 'generation_message');
 
@@ -813,6 +980,9 @@ GRANT ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids u
 REVOKE ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.append_training_metrics(id uuid, names text[], offsets integer[], pieces jsonb[], facts jsonb) TO ai_trading_service;
 
+REVOKE ALL ON FUNCTION ai_trading.cleanup_old_feature_data(retention_days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.cleanup_old_feature_data(retention_days integer) TO ai_trading_service;
+
 REVOKE ALL ON FUNCTION ai_trading.convergence_point_message(run uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.convergence_point_message(run uuid) TO ai_trading_service;
 
@@ -836,6 +1006,11 @@ GRANT ALL ON FUNCTION ai_trading.fail_silent_runs() TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.fail_silent_sessions() FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.fail_silent_sessions() TO ai_trading_service;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.feature_data TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.feature_vector_message(f ai_trading.feature_data) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.feature_vector_message(f ai_trading.feature_data) TO ai_trading_service;
+
 GRANT SELECT,INSERT ON TABLE ai_trading.optimization_generations TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.generation_message(g ai_trading.optimization_generations) FROM PUBLIC;
@@ -849,6 +1024,9 @@ GRANT ALL ON FUNCTION ai_trading.individual_message(i ai_trading.optimization_in
 REVOKE ALL ON FUNCTION ai_trading.lock_signal_log() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ai_trading.log_event() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ai_trading.make_feature_partitions() FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.make_feature_partitions() TO ai_trading_service;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.ai_models TO ai_trading_service;
 

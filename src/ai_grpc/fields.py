@@ -20,6 +20,10 @@ from ai_grpc.v1.periods_pb2 import Period
 
 Reader = Callable[[Any], object]
 
+# asyncpg sends these, and the days that they are in, as the infinities of PostgreSQL.
+FIRST: Final = datetime.min.replace(tzinfo=UTC)
+LAST: Final = datetime.max.replace(tzinfo=UTC)
+
 
 @cache
 def reader(descriptor: Descriptor, name: str, *, listed: bool = False) -> Reader:
@@ -69,9 +73,12 @@ def _id(name: str, text: str) -> str:
 
 def _time(name: str, time: Timestamp) -> datetime:
     try:
-        return time.ToDatetime(UTC)
+        moment = time.ToDatetime(UTC)
     except (ValueError, OverflowError) as error:
         raise InvalidArgument(Violation(name, "must be a time from the year 1 to 9999")) from error
+    if not FIRST < moment < LAST:
+        raise InvalidArgument(Violation(name, "must not be the first or the last microsecond of the years 1 to 9999"))
+    return moment
 
 
 def _duration(name: str, duration: Duration) -> timedelta:
@@ -103,7 +110,7 @@ def _date(name: str, text: str) -> date:
     except ValueError:
         day = None
     # Python reads 20260131 and 2026-W05-6 as well.
-    if day is None or day.isoformat() != text:
+    if day is None or day.isoformat() != text or day in (date.min, date.max):
         raise InvalidArgument(Violation(name, "must be a day, such as 2026-01-31"))
     return day
 

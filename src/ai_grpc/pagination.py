@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -68,20 +68,25 @@ def _after_time(size: int, token: str) -> Page:
     return Page(size, after_id=after_id, after_score=float(place))
 
 
+def fitting(messages: Iterable[M]) -> list[M]:
+    """The first of the messages, ending early rather than outgrow what clients receive by default."""
+    taken: list[M] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        if taken and size > MAX_BYTES:
+            break
+        taken.append(message)
+    return taken
+
+
 def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
     """The messages of a page, and the token of the next; empty if there is none.
 
     The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`,
     `page_score` and `page_id`, or `page_number`. A page ends early rather than outgrow what clients receive by default.
     """
-    messages: list[M] = []
-    size = 0
-    for row in rows[: page.size]:
-        message = message_of(row)
-        size += message.ByteSize()
-        if messages and size > MAX_BYTES:
-            break
-        messages.append(message)
+    messages = fitting(message_of(row) for row in rows[: page.size])
     if len(messages) == len(rows):
         return messages, ""
     return messages, base64.urlsafe_b64encode(_place(rows[len(messages) - 1]).encode()).decode()

@@ -72,7 +72,7 @@ class Records:
         query: str,
         items: Sequence[N],
         places: str | Sequence[str],
-        key: Sequence[str],
+        key: Sequence[str] = (),
         exists: Callable[[N], AlreadyExists] | None = None,
         **given: object,
     ) -> Sequence[Any]:
@@ -89,7 +89,7 @@ class Records:
         if isinstance(places, str):
             places = numbered(places, len(items))
         batch = Batch(self._queries[query], given, items, places, key, exists)
-        if one_request:
+        if one_request and key:
             batch.check_unique()
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             return await insert(connection, batch)
