@@ -18,7 +18,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from ai_grpc.db import load_queries
 from ai_grpc.records import bound
-from ai_grpc.v1 import errors_pb2, models_pb2, signals_pb2, training_pb2
+from ai_grpc.v1 import anomalies_pb2, errors_pb2, models_pb2, signals_pb2, training_pb2
 from tests.signals import execute
 
 ROOT: Final = Path(__file__).parents[1]
@@ -40,6 +40,8 @@ MESSAGES: Final[list[tuple[str, str, Descriptor, set[str]]]] = [
     ("training", "get_training_session", training_pb2.TrainingSession.DESCRIPTOR, set()),
     ("training", "list_training_sessions", training_pb2.TrainingSession.DESCRIPTOR, PAGE),
     ("training", "list_episodes", training_pb2.Episode.DESCRIPTOR, {"page_number"}),
+    ("anomalies", "get_anomaly", anomalies_pb2.Anomaly.DESCRIPTOR, set()),
+    ("anomalies", "list_anomalies", anomalies_pb2.Anomaly.DESCRIPTOR, PAGE),
 ]
 
 ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
@@ -58,6 +60,9 @@ INDEXES: Final = {
     "idx_ai_signals_model_time",
     "idx_ai_signals_type_confidence",
     "idx_ai_signals_model_status",
+    "idx_anomaly_detections_symbol_time",
+    "idx_anomaly_detections_severity",
+    "idx_anomaly_detections_unresolved",
 }
 
 
@@ -90,8 +95,8 @@ async def test_a_row_has_the_fields_of_its_message(service: asyncpg.Connection, 
 
 
 def test_no_query_of_a_message_is_left_out() -> None:
-    # Those of the log read signals that are encoded already.
-    queries = {query for query, sql in QUERIES.items() if "_message(" in sql and query[0] != "log"}
+    # Those of the logs read what is encoded already, or is encoded at once.
+    queries = {query for query, sql in QUERIES.items() if "_message(" in sql and query[0] not in ("log", "events")}
     assert queries == {each[:2] for each in MESSAGES}
 
 

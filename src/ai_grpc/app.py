@@ -26,12 +26,13 @@ from ai_grpc.exchange.follower import Follower
 from ai_grpc.exchange.log import SIGNALS
 from ai_grpc.exchange.subscribing import Subscriptions
 from ai_grpc.exchange.sweeper import Sweeper
-from ai_grpc.exchange.topics import TOPICS
+from ai_grpc.exchange.topics import TOPICS, Topics
 from ai_grpc.exchange.writer import SignalWriter
 from ai_grpc.health import Health
 from ai_grpc.logs import AccessLog
 from ai_grpc.records import Records
 from ai_grpc.server import SERVICES, bind, create_server
+from ai_grpc.services.anomalies import AnomalyServicer
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.signals import SignalServicer
 from ai_grpc.services.training import TrainingServicer
@@ -165,6 +166,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     )
     sweeper = Sweeper(db.Line(dsn, settings, "sweep"), signal_log.changed, interval=settings.sweep_interval)
     subscriptions = Subscriptions(limit=settings.max_subscriptions, server_id=server_id)
+    topics = Topics(topic_log, subscriptions)
 
     def records(stem: str) -> Records:
         return Records(stem, calls, reads)
@@ -173,6 +175,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "SignalService": SignalServicer(calls, reads, writer, signal_log, subscriptions),
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
+        "AnomalyService": AnomalyServicer(records("anomalies"), topics),
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)

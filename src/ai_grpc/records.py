@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.db import BAD_VALUE, json_of, load_queries
 from ai_grpc.errors import AlreadyExists, InvalidArgument, Violation, missing
+from ai_grpc.exchange.checks import is_uuid
 from ai_grpc.pagination import page_of, paged
 from ai_grpc.v1.periods_pb2 import Period
 from ai_grpc.violations import refused
@@ -193,7 +194,16 @@ def _reader(descriptor: Descriptor, name: str, *, listed: bool = False) -> Calla
 
 
 def _keys(items: Sequence[Message], places: Sequence[str], key: Sequence[str]) -> list[str]:
-    """The key of each item as text. Raises InvalidArgument if one occurs twice."""
+    """The key of each item as text. Raises InvalidArgument if one occurs twice or is no plain UUID."""
+    ids = [name for name in key if name.endswith("_id")]
+    violations = [
+        Violation(f"{place}.{name}", "must be a UUID" if value else "is required")
+        for item, place in zip(items, places, strict=True)
+        for name in ids
+        if not is_uuid(value := getattr(item, name))
+    ]
+    if violations:
+        raise InvalidArgument(*violations)
     keys = [_text(getattr(item, name) for name in key) for item in items]
     first: dict[str, str] = {}
     for own, place in zip(keys, places, strict=True):
