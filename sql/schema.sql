@@ -2,6 +2,47 @@
 
 CREATE SCHEMA ai_trading;
 
+CREATE TABLE ai_trading.anomaly_detections (
+    anomaly_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    model_id uuid NOT NULL,
+    symbol character varying NOT NULL,
+    detection_timestamp timestamp with time zone,
+    anomaly_type character varying NOT NULL,
+    severity_score double precision NOT NULL,
+    confidence numeric(5,4),
+    market_data_context jsonb,
+    anomaly_details jsonb,
+    resolved boolean DEFAULT false NOT NULL,
+    resolution_timestamp timestamp with time zone,
+    resolution_note text DEFAULT ''::text NOT NULL,
+    sequence bigint,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT an_open_anomaly_has_no_resolution CHECK ((resolved OR ((resolution_timestamp IS NULL) AND (resolution_note = ''::text)))),
+    CONSTRAINT anomaly_details_has_at_most_64_kib CHECK ((octet_length((anomaly_details)::text) <= 65536)),
+    CONSTRAINT anomaly_details_is_an_object CHECK ((jsonb_typeof(anomaly_details) = 'object'::text)),
+    CONSTRAINT anomaly_type_has_1_to_50_characters CHECK (((char_length((anomaly_type)::text) >= 1) AND (char_length((anomaly_type)::text) <= 50))),
+    CONSTRAINT confidence_is_between_0_and_1 CHECK (((confidence >= (0)::numeric) AND (confidence <= (1)::numeric))),
+    CONSTRAINT detection_time_is_from_the_year_1_to_9999 CHECK (((detection_timestamp >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND (detection_timestamp < '10000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT detection_time_is_required CHECK ((detection_timestamp IS NOT NULL)),
+    CONSTRAINT market_data_context_has_at_most_64_kib CHECK ((octet_length((market_data_context)::text) <= 65536)),
+    CONSTRAINT market_data_context_is_an_object CHECK ((jsonb_typeof(market_data_context) = 'object'::text)),
+    CONSTRAINT resolution_note_has_at_most_1000_characters CHECK ((char_length(resolution_note) <= 1000)),
+    CONSTRAINT resolve_time_is_from_the_year_1_to_9999 CHECK (((resolution_timestamp >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND (resolution_timestamp < '10000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT severity_score_is_a_number_from_0_on CHECK (((severity_score >= (0)::double precision) AND (severity_score < 'Infinity'::double precision))),
+    CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
+);
+
+COMMENT ON COLUMN ai_trading.anomaly_detections.sequence IS 'Where in event_log the anomaly was reported; outlives the log row.';
+
+CREATE FUNCTION ai_trading.anomaly_message(a ai_trading.anomaly_detections) RETURNS TABLE(anomaly_id text, model_id text, symbol text, detection_time timestamp with time zone, anomaly_type text, severity_score double precision, confidence double precision, market_data_context jsonb, anomaly_details jsonb, resolved boolean, resolve_time timestamp with time zone, resolution_note text, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    a.anomaly_id::text, a.model_id::text, a.symbol::text, a.detection_timestamp, a.anomaly_type::text,
+    a.severity_score, a.confidence::float8, a.market_data_context, a.anomaly_details,
+    a.resolved, a.resolution_timestamp, a.resolution_note, a.created_at
+$$;
+
 CREATE FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[], messages bytea[] DEFAULT NULL::bytea[]) RETURNS TABLE(log_sequence bigint, log_time timestamp with time zone, is_duplicate boolean, refusal text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -421,6 +462,7 @@ CREATE FUNCTION ai_trading.log_event() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
+    SET extra_float_digits TO '1'
     AS $_$
 DECLARE
   head BIGINT;
@@ -430,7 +472,11 @@ BEGIN
   EXECUTE format('SELECT to_jsonb(m) FROM ai_trading.%I($1) AS m', TG_ARGV[2]) INTO content USING NEW;
   PERFORM pg_advisory_xact_lock(4711001, 3);
   SELECT h.sequence, h.commit_time INTO head, now FROM ai_trading.event_log_head() AS h;
-  INSERT INTO ai_trading.event_log VALUES (head + 1, TG_ARGV[0], TG_ARGV[1], now, content);
+  INSERT INTO ai_trading.event_log VALUES (head + 1, TG_ARGV[0], TG_ARGV[1], now, content)
+  ON CONFLICT (sequence) DO NOTHING;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'event % is there already', head + 1 USING ERRCODE = 'serialization_failure';
+  END IF;
   IF TG_NARGS > 3 THEN
     EXECUTE format('UPDATE ai_trading.%I SET sequence = $1 WHERE %I = $2', TG_TABLE_NAME, TG_ARGV[3])
     USING head + 1, (content ->> TG_ARGV[3])::UUID;
@@ -784,6 +830,7 @@ CREATE TABLE ai_trading.event_log (
     kind character varying(10) NOT NULL,
     commit_time timestamp with time zone NOT NULL,
     content jsonb NOT NULL,
+    CONSTRAINT content_is_nested_at_most_24_levels_deep CHECK ((NOT jsonb_path_exists(content, '$.**{25 to last}'::jsonpath))),
     CONSTRAINT event_kind_is_known CHECK (((kind)::text = ANY ((ARRAY['RECORDED'::character varying, 'REPORTED'::character varying, 'RESOLVED'::character varying])::text[]))),
     CONSTRAINT topic_is_known CHECK (((topic)::text = ANY ((ARRAY['ANOMALY'::character varying, 'GENERATION'::character varying, 'PERFORMANCE'::character varying])::text[])))
 );
@@ -842,6 +889,9 @@ ALTER TABLE ONLY ai_trading.ai_models
 
 ALTER TABLE ONLY ai_trading.ai_signals
     ADD CONSTRAINT ai_signals_pkey PRIMARY KEY (signal_id);
+
+ALTER TABLE ONLY ai_trading.anomaly_detections
+    ADD CONSTRAINT anomaly_detections_pkey PRIMARY KEY (anomaly_id);
 
 ALTER TABLE ONLY ai_trading.event_log_meta
     ADD CONSTRAINT event_log_meta_pkey PRIMARY KEY (one_row);
@@ -921,6 +971,18 @@ CREATE INDEX idx_ai_signals_time ON ai_trading.ai_signals USING btree (signal_ti
 
 CREATE INDEX idx_ai_signals_type_confidence ON ai_trading.ai_signals USING btree (signal_type, confidence DESC);
 
+CREATE INDEX idx_anomaly_detections_current ON ai_trading.anomaly_detections USING btree (sequence) WHERE (NOT resolved);
+
+CREATE INDEX idx_anomaly_detections_model_time ON ai_trading.anomaly_detections USING btree (model_id, detection_timestamp DESC, anomaly_id DESC);
+
+CREATE INDEX idx_anomaly_detections_severity ON ai_trading.anomaly_detections USING btree (severity_score DESC);
+
+CREATE INDEX idx_anomaly_detections_symbol_time ON ai_trading.anomaly_detections USING btree (symbol, detection_timestamp DESC, anomaly_id DESC);
+
+CREATE INDEX idx_anomaly_detections_time ON ai_trading.anomaly_detections USING btree (detection_timestamp DESC, anomaly_id DESC);
+
+CREATE INDEX idx_anomaly_detections_unresolved ON ai_trading.anomaly_detections USING btree (detection_timestamp DESC, anomaly_id DESC) WHERE (NOT resolved);
+
 CREATE INDEX idx_optimization_individuals_fitness ON ai_trading.optimization_individuals USING btree (run_id, fitness_score DESC, individual_id DESC) WHERE is_new;
 
 CREATE UNIQUE INDEX idx_optimization_individuals_run_gen ON ai_trading.optimization_individuals USING btree (run_id, generation, individual_rank);
@@ -949,6 +1011,14 @@ ALTER INDEX ai_trading.symbol_feature_set_name_and_timestamp_are_unique ATTACH P
 
 ALTER INDEX ai_trading.idx_feature_data_symbol_time ATTACH PARTITION ai_trading.feature_data_default_symbol_timestamp_idx;
 
+CREATE CONSTRAINT TRIGGER anomaly_1_reported AFTER INSERT ON ai_trading.anomaly_detections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_trading.log_event('ANOMALY', 'REPORTED', 'anomaly_message', 'anomaly_id');
+
+CREATE CONSTRAINT TRIGGER anomaly_2_reported_as_resolved AFTER INSERT ON ai_trading.anomaly_detections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.resolved) EXECUTE FUNCTION ai_trading.log_event('ANOMALY', 'RESOLVED', 'anomaly_message');
+
+CREATE CONSTRAINT TRIGGER anomaly_3_resolved AFTER UPDATE ON ai_trading.anomaly_detections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.resolved AND (NOT old.resolved))) EXECUTE FUNCTION ai_trading.log_event('ANOMALY', 'RESOLVED', 'anomaly_message');
+
+CREATE CONSTRAINT TRIGGER anomaly_4_opened_again AFTER UPDATE ON ai_trading.anomaly_detections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((old.resolved AND (NOT new.resolved))) EXECUTE FUNCTION ai_trading.log_event('ANOMALY', 'REPORTED', 'anomaly_message', 'anomaly_id');
+
 CREATE CONSTRAINT TRIGGER log_recorded_generation AFTER INSERT ON ai_trading.optimization_generations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_trading.log_event('GENERATION', 'RECORDED', 'generation_message');
 
 ALTER TABLE ONLY ai_trading.ai_model_aliases
@@ -956,6 +1026,9 @@ ALTER TABLE ONLY ai_trading.ai_model_aliases
 
 ALTER TABLE ONLY ai_trading.ai_signals
     ADD CONSTRAINT ai_signals_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
+
+ALTER TABLE ONLY ai_trading.anomaly_detections
+    ADD CONSTRAINT anomaly_detections_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
 
 ALTER TABLE ONLY ai_trading.optimization_generations
     ADD CONSTRAINT optimization_generations_run_id_fkey FOREIGN KEY (run_id) REFERENCES ai_trading.optimization_runs(run_id);
@@ -973,6 +1046,11 @@ ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
 
 GRANT USAGE ON SCHEMA ai_trading TO ai_trading_service;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.anomaly_message(a ai_trading.anomaly_detections) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.anomaly_message(a ai_trading.anomaly_detections) TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[], messages bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.append_signals(requests integer[], signal_ids uuid[], model_ids uuid[], symbols text[], signal_types text[], confidences double precision[], price_targets text[], stop_losses text[], take_profits text[], reference_prices text[], signal_times bigint[], market_data_times bigint[], expire_times bigint[], metadatas text[], pattern_ids bigint[], trade_plan_ids bigint[], messages bytea[]) TO ai_trading_service;

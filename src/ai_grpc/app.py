@@ -32,6 +32,7 @@ from ai_grpc.health import Health
 from ai_grpc.logs import AccessLog
 from ai_grpc.records import Records
 from ai_grpc.server import SERVICES, bind, create_server
+from ai_grpc.services.anomalies import AnomalyServicer
 from ai_grpc.services.features import FeatureServicer
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.optimization import OptimizationServicer
@@ -178,6 +179,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "TrainingService": TrainingServicer(records("training")),
         "OptimizationService": OptimizationServicer(records("optimization"), topics),
         "FeatureService": FeatureServicer(records("features")),
+        "AnomalyService": AnomalyServicer(records("anomalies"), topics),
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -200,11 +201,13 @@ def _id_violations(field: str, ids: Sequence[str]) -> Iterator[Violation]:
 def check_selection(
     symbols: Sequence[str],
     model_ids: Sequence[str],
-    enums: Iterable[tuple[str, Sequence[int], Iterable[int]]],
-    min_confidence: float,
+    enums: Iterable[tuple[str, Sequence[int], Iterable[int]]] = (),
+    min_confidence: float = 0.0,
     path: str = "",
+    *,
+    min_severity: float = 0.0,
 ) -> None:
-    """Checks what selects signals: `enums` holds a field's name, its values and those that exist.
+    """Checks what selects signals or anomalies: `enums` holds a field's name, its values and those that exist.
 
     Raises InvalidArgument with all violations.
     """
@@ -230,5 +233,7 @@ def check_selection(
     )
     if not 0 <= min_confidence <= 1:
         violations.append(Violation(f"{path}min_confidence", "must be between 0 and 1"))
+    if not 0 <= min_severity < math.inf:
+        violations.append(Violation(f"{path}min_severity", "must be a finite number from 0 on"))
     if violations:
         raise InvalidArgument(*violations[:MAX_VIOLATIONS])
