@@ -295,6 +295,60 @@ CREATE FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summary boo
     e.episode_end_reason::text, e.created_at
 $$;
 
+CREATE FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) RETURNS TABLE(evaluation_timestamp timestamp with time zone, confidence numeric, signed_return double precision, successful boolean, pnl_if_executed numeric, holding_period_hours double precision)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    latest.evaluation_timestamp, s.confidence, r.signed_return,
+    (latest.target_hit AND NOT latest.stop_loss_hit) OR r.signed_return > 0,
+    latest.pnl_if_executed, latest.holding_period_hours
+  FROM (
+    SELECT DISTINCT ON (p.signal_id)
+      p.signal_id, p.evaluation_timestamp, p.price_change_pct, p.target_hit, p.stop_loss_hit, p.pnl_if_executed,
+      p.holding_period_hours
+    FROM ai_trading.signal_performance AS p
+    WHERE p.model_id = model
+      AND p.evaluation_timestamp >= coalesce(lower(period), '-infinity')::timestamp AT TIME ZONE 'UTC'
+      AND p.evaluation_timestamp < coalesce(upper(period), 'infinity')::timestamp AT TIME ZONE 'UTC'
+    ORDER BY p.signal_id, p.evaluation_timestamp DESC, p.performance_id DESC
+  ) AS latest
+  JOIN ai_trading.ai_signals AS s ON s.signal_id = latest.signal_id
+  CROSS JOIN LATERAL (
+    SELECT CASE s.signal_type WHEN 'BUY' THEN latest.price_change_pct / 100 ELSE -latest.price_change_pct / 100 END
+  ) AS r (signed_return)
+  WHERE s.signal_type IN ('BUY', 'SELL')
+$$;
+
+CREATE TABLE ai_trading.signal_performance (
+    performance_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    signal_id uuid NOT NULL,
+    model_id uuid,
+    evaluation_timestamp timestamp with time zone,
+    actual_price numeric NOT NULL,
+    price_change_pct double precision NOT NULL,
+    target_hit boolean DEFAULT false NOT NULL,
+    stop_loss_hit boolean DEFAULT false NOT NULL,
+    holding_period_hours double precision,
+    pnl_if_executed numeric,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT actual_price_has_at_most_9_digits_and_6_decimals CHECK (((abs(actual_price) < (1000000000)::numeric) AND (actual_price = round(actual_price, 6)))),
+    CONSTRAINT evaluation_time_is_required CHECK ((evaluation_timestamp IS NOT NULL)),
+    CONSTRAINT holding_period_hours_is_from_0_to_1e9 CHECK (((holding_period_hours >= (0)::double precision) AND (holding_period_hours <= ('1000000000'::numeric)::double precision))),
+    CONSTRAINT pnl_if_executed_has_at_most_15_digits_and_6_decimals CHECK (((abs(pnl_if_executed) < ('1000000000000000'::bigint)::numeric) AND (pnl_if_executed = round(pnl_if_executed, 6)))),
+    CONSTRAINT price_change_pct_is_0_or_of_a_size_from_1e_minus_20_to_1e20 CHECK (((price_change_pct = (0)::double precision) OR ((abs(price_change_pct) >= (0.00000000000000000001)::double precision) AND (abs(price_change_pct) <= ('100000000000000000000'::numeric)::double precision))))
+);
+
+COMMENT ON COLUMN ai_trading.signal_performance.model_id IS 'That of the signal, put here by a trigger so that an index finds the evaluations of a model.';
+
+CREATE FUNCTION ai_trading.evaluation_message(p ai_trading.signal_performance) RETURNS TABLE(performance_id text, signal_id text, evaluation_time timestamp with time zone, actual_price text, price_change_pct double precision, target_hit boolean, stop_loss_hit boolean, holding_period_hours double precision, pnl_if_executed text, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    p.performance_id::text, p.signal_id::text, p.evaluation_timestamp, trim_scale(p.actual_price)::text,
+    p.price_change_pct, p.target_hit, p.stop_loss_hit, p.holding_period_hours, trim_scale(p.pnl_if_executed)::text,
+    p.created_at
+$$;
+
 CREATE FUNCTION ai_trading.event_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) RETURNS record
     LANGUAGE sql STABLE
     AS $$
@@ -553,6 +607,47 @@ CREATE FUNCTION ai_trading.model_message(a ai_trading.ai_models) RETURNS TABLE(m
     a.created_at, a.updated_at
 $$;
 
+CREATE TABLE ai_trading.model_performance (
+    performance_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    model_id uuid NOT NULL,
+    evaluation_period daterange NOT NULL,
+    total_signals integer NOT NULL,
+    evaluated_signals integer NOT NULL,
+    successful_signals integer NOT NULL,
+    signal_accuracy double precision,
+    avg_confidence double precision,
+    sharpe_ratio double precision,
+    max_drawdown double precision,
+    total_return double precision,
+    volatility double precision,
+    win_rate double precision,
+    avg_holding_period_hours double precision,
+    risk_adjusted_return double precision,
+    periods_per_year double precision NOT NULL,
+    risk_free double precision NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT evaluation_period_has_a_beginning_and_an_end CHECK (((lower(evaluation_period) > '-infinity'::date) AND (upper(evaluation_period) < 'infinity'::date) AND (lower(evaluation_period) IS NOT NULL) AND (upper(evaluation_period) IS NOT NULL))),
+    CONSTRAINT periods_per_year_is_from_1_to_1000000 CHECK (((periods_per_year >= (1)::double precision) AND (periods_per_year <= (1000000)::double precision))),
+    CONSTRAINT rates_are_from_0_to_1 CHECK ((((signal_accuracy >= (0)::double precision) AND (signal_accuracy <= (1)::double precision)) AND ((avg_confidence >= (0)::double precision) AND (avg_confidence <= (1)::double precision)) AND ((win_rate >= (0)::double precision) AND (win_rate <= (1)::double precision)))),
+    CONSTRAINT risk_free_is_from_minus_1_to_1 CHECK (((risk_free >= ('-1'::integer)::double precision) AND (risk_free <= (1)::double precision))),
+    CONSTRAINT statistics_are_finite_numbers CHECK (((abs(sharpe_ratio) < 'Infinity'::double precision) AND (abs(max_drawdown) < 'Infinity'::double precision) AND (abs(total_return) < 'Infinity'::double precision) AND (abs(volatility) < 'Infinity'::double precision) AND (abs(avg_holding_period_hours) < 'Infinity'::double precision) AND (abs(risk_adjusted_return) < 'Infinity'::double precision))),
+    CONSTRAINT successful_signals_are_evaluated CHECK (((successful_signals >= 0) AND (successful_signals <= evaluated_signals)))
+);
+
+COMMENT ON COLUMN ai_trading.model_performance.risk_adjusted_return IS 'The Calmar ratio: total_return as of one year, over max_drawdown.';
+
+COMMENT ON COLUMN ai_trading.model_performance.risk_free IS 'The return of a day without risk, as a ratio.';
+
+CREATE FUNCTION ai_trading.model_performance_message(p ai_trading.model_performance) RETURNS TABLE(performance_id text, model_id text, evaluation_period jsonb, total_signals integer, evaluated_signals integer, successful_signals integer, signal_accuracy double precision, avg_confidence double precision, sharpe_ratio double precision, max_drawdown double precision, total_return double precision, volatility double precision, win_rate double precision, avg_holding_period_hours double precision, risk_adjusted_return double precision, periods_per_year double precision, risk_free double precision, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    p.performance_id::text, p.model_id::text, ai_trading.period_message(p.evaluation_period), p.total_signals,
+    p.evaluated_signals, p.successful_signals, p.signal_accuracy, p.avg_confidence, p.sharpe_ratio, p.max_drawdown,
+    p.total_return, p.volatility, p.win_rate, p.avg_holding_period_hours, p.risk_adjusted_return, p.periods_per_year,
+    p.risk_free, p.created_at
+$$;
+
 CREATE TABLE ai_trading.optimization_runs (
     run_id uuid NOT NULL,
     model_id uuid NOT NULL,
@@ -666,6 +761,46 @@ BEGIN
   SET heartbeat_at = clock_timestamp(), best_fitness = best, best_individual = best_genes
   WHERE o.run_id = run;
   RETURN QUERY SELECT 'RECORDED', r.stop_requested;
+END
+$$;
+
+CREATE FUNCTION ai_trading.return_metrics(returns double precision[], periods_per_year double precision, risk_free double precision) RETURNS TABLE(sharpe_ratio double precision, max_drawdown double precision, total_return double precision, volatility double precision, calmar_ratio double precision)
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  WITH steps AS (
+    SELECT r.place, r.value, CASE WHEN r.value > -1 THEN ln(1 + r.value) END AS step
+    FROM unnest(returns) WITH ORDINALITY AS r (value, place)
+  ), levels AS (
+    SELECT s.place, s.value, s.step, sum(s.step) OVER (ORDER BY s.place) AS level FROM steps AS s
+  ), falls AS (
+    SELECT l.value, l.step, l.level - greatest(0, max(l.level) OVER (ORDER BY l.place)) AS fall FROM levels AS l
+  ), summary AS (
+    SELECT
+      avg(f.value) AS mean, stddev_samp(f.value) AS deviation,
+      -- What is smaller than this is left over from rounding: constant returns have no deviation.
+      greatest(1e-15, 1e-12 * max(abs(f.value))) AS noise,
+      CASE WHEN min(f.value) > -1 THEN sum(f.step) END AS growth,
+      CASE WHEN min(f.value) > -1 THEN 1 - exp(greatest(min(f.fall), -700)) END AS drawdown,
+      count(*) AS periods
+    FROM falls AS f
+  )
+  SELECT
+    CASE WHEN s.deviation > s.noise THEN (s.mean - risk_free) / s.deviation * sqrt(periods_per_year) END,
+    s.drawdown,
+    CASE WHEN s.growth < 700 THEN exp(greatest(s.growth, -700)) - 1 END,
+    CASE WHEN s.deviation > s.noise THEN s.deviation * sqrt(periods_per_year) ELSE 0 * s.deviation END,
+    CASE WHEN s.drawdown > 1e-12 AND s.growth * periods_per_year / s.periods < 600
+      THEN (exp(greatest(s.growth * periods_per_year / s.periods, -700)) - 1) / s.drawdown END
+  FROM summary AS s
+  WHERE periods_per_year BETWEEN 1 AND 1000000 AND risk_free BETWEEN -1 AND 1
+$$;
+
+CREATE FUNCTION ai_trading.set_model_of_evaluation() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  NEW.model_id := (SELECT s.model_id FROM ai_trading.ai_signals AS s WHERE s.signal_id = NEW.signal_id);
+  RETURN NEW;
 END
 $$;
 
@@ -816,6 +951,49 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ai_trading.update_model_performance(model uuid, period daterange, periods_per_year double precision DEFAULT 252, risk_free double precision DEFAULT 0, id uuid DEFAULT gen_random_uuid()) RETURNS TABLE(performance ai_trading.model_performance, duplicate boolean)
+    LANGUAGE sql
+    AS $$
+  WITH evaluated AS MATERIALIZED (
+    SELECT e.* FROM ai_trading.evaluated_signals(model, period) AS e
+  ), made AS (
+    SELECT count(*) AS signals, avg(s.confidence) AS confidence
+    FROM ai_trading.ai_signals AS s
+    WHERE s.model_id = model
+      AND s.signal_timestamp >= lower(period)::timestamp AT TIME ZONE 'UTC'
+      AND s.signal_timestamp < upper(period)::timestamp AT TIME ZONE 'UTC'
+  ), judged AS (
+    SELECT
+      count(*) AS signals, count(*) FILTER (WHERE e.successful) AS successes,
+      count(*) FILTER (WHERE e.pnl_if_executed > 0) AS wins, count(*) FILTER (WHERE e.pnl_if_executed <> 0) AS trades,
+      avg(e.holding_period_hours) AS hours
+    FROM evaluated AS e
+  ), daily AS (
+    SELECT (e.evaluation_timestamp AT TIME ZONE 'UTC')::date AS day, avg(e.signed_return) AS value
+    FROM evaluated AS e GROUP BY 1
+  )
+  INSERT INTO ai_trading.model_performance AS p (
+    performance_id, model_id, evaluation_period, total_signals, evaluated_signals, successful_signals, signal_accuracy,
+    avg_confidence, sharpe_ratio, max_drawdown, total_return, volatility, win_rate, avg_holding_period_hours,
+    risk_adjusted_return, periods_per_year, risk_free
+  )
+  SELECT
+    id, model, period, made.signals, judged.signals, judged.successes,
+    judged.successes::float8 / nullif(judged.signals, 0), made.confidence, m.sharpe_ratio, m.max_drawdown,
+    m.total_return, m.volatility, judged.wins::float8 / nullif(judged.trades, 0), judged.hours, m.calmar_ratio,
+    update_model_performance.periods_per_year, update_model_performance.risk_free
+  FROM made
+  CROSS JOIN judged
+  -- Parameters out of range have no metrics, and are refused by the table.
+  LEFT JOIN ai_trading.return_metrics(
+    ARRAY(SELECT d.value FROM daily AS d ORDER BY d.day), periods_per_year, risk_free
+  ) AS m ON TRUE
+  ON CONFLICT (performance_id) DO UPDATE SET performance_id = EXCLUDED.performance_id
+  WHERE (p.model_id, p.evaluation_period, p.periods_per_year, p.risk_free)
+    = (EXCLUDED.model_id, EXCLUDED.evaluation_period, EXCLUDED.periods_per_year, EXCLUDED.risk_free)
+  RETURNING p, p.xmax <> 0
+$$;
+
 CREATE TABLE ai_trading.ai_model_aliases (
     model_name character varying NOT NULL,
     alias character varying NOT NULL,
@@ -823,6 +1001,51 @@ CREATE TABLE ai_trading.ai_model_aliases (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT alias_starts_with_a_lower_case_letter_and_has_at_most_50_of_the CHECK (((alias)::text ~ '^[a-z][a-z0-9_-]{0,49}$'::text))
 );
+
+CREATE VIEW ai_trading.enriched_ai_signals AS
+ SELECT s.signal_id,
+    s.model_id,
+    m.model_name,
+    m.model_type,
+    m.model_subtype,
+    m.version AS model_version,
+    s.symbol,
+    s.signal_type,
+    s.confidence,
+    s.price_target,
+    s.stop_loss,
+    s.take_profit,
+    s.reference_price,
+    s.signal_timestamp,
+    s.market_data_timestamp,
+    s.expires_at,
+    s.metadata,
+    s.status,
+    s.pattern_id,
+    s.trade_plan_id,
+    s.created_at,
+    latest.performance_id,
+    latest.evaluation_timestamp,
+    latest.actual_price,
+    latest.price_change_pct,
+    latest.target_hit,
+    latest.stop_loss_hit,
+    latest.holding_period_hours,
+    latest.pnl_if_executed
+   FROM ((ai_trading.ai_signals s
+     JOIN ai_trading.ai_models m ON ((m.model_id = s.model_id)))
+     LEFT JOIN LATERAL ( SELECT p.performance_id,
+            p.evaluation_timestamp,
+            p.actual_price,
+            p.price_change_pct,
+            p.target_hit,
+            p.stop_loss_hit,
+            p.holding_period_hours,
+            p.pnl_if_executed
+           FROM ai_trading.signal_performance p
+          WHERE (p.signal_id = s.signal_id)
+          ORDER BY p.evaluation_timestamp DESC, p.performance_id DESC
+         LIMIT 1) latest ON (true));
 
 CREATE TABLE ai_trading.event_log (
     sequence bigint NOT NULL,
@@ -859,6 +1082,53 @@ CREATE TABLE ai_trading.feature_data_default (
     CONSTRAINT raw_data_hash_has_64_lowercase_hexadecimal_digits CHECK (((raw_data_hash)::text ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
 );
+
+CREATE VIEW ai_trading.latest_model_performance AS
+ SELECT m.model_id,
+    m.model_name,
+    m.model_type,
+    m.model_subtype,
+    m.version AS model_version,
+    latest.performance_id,
+    latest.evaluation_period,
+    latest.total_signals,
+    latest.evaluated_signals,
+    latest.successful_signals,
+    latest.signal_accuracy,
+    latest.avg_confidence,
+    latest.sharpe_ratio,
+    latest.max_drawdown,
+    latest.total_return,
+    latest.volatility,
+    latest.win_rate,
+    latest.avg_holding_period_hours,
+    latest.risk_adjusted_return,
+    latest.periods_per_year,
+    latest.risk_free,
+    latest.created_at
+   FROM (ai_trading.ai_models m
+     CROSS JOIN LATERAL ( SELECT p.performance_id,
+            p.evaluation_period,
+            p.total_signals,
+            p.evaluated_signals,
+            p.successful_signals,
+            p.signal_accuracy,
+            p.avg_confidence,
+            p.sharpe_ratio,
+            p.max_drawdown,
+            p.total_return,
+            p.volatility,
+            p.win_rate,
+            p.avg_holding_period_hours,
+            p.risk_adjusted_return,
+            p.periods_per_year,
+            p.risk_free,
+            p.created_at
+           FROM ai_trading.model_performance p
+          WHERE (p.model_id = m.model_id)
+          ORDER BY p.created_at DESC, p.performance_id DESC
+         LIMIT 1) latest)
+  WHERE m.is_active;
 
 CREATE TABLE ai_trading.log_meta (
     one_row boolean DEFAULT true NOT NULL,
@@ -917,6 +1187,9 @@ ALTER TABLE ONLY ai_trading.log_meta
 ALTER TABLE ONLY ai_trading.ai_models
     ADD CONSTRAINT model_name_and_version_are_unique UNIQUE (model_name, version);
 
+ALTER TABLE ONLY ai_trading.model_performance
+    ADD CONSTRAINT model_performance_pkey PRIMARY KEY (performance_id);
+
 ALTER TABLE ONLY ai_trading.optimization_generations
     ADD CONSTRAINT optimization_generations_pkey PRIMARY KEY (run_id, generation);
 
@@ -937,6 +1210,9 @@ ALTER TABLE ONLY ai_trading.rl_episodes
 
 ALTER TABLE ONLY ai_trading.signal_log
     ADD CONSTRAINT signal_log_pkey PRIMARY KEY (sequence);
+
+ALTER TABLE ONLY ai_trading.signal_performance
+    ADD CONSTRAINT signal_performance_pkey PRIMARY KEY (performance_id);
 
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_pkey PRIMARY KEY (session_id);
@@ -983,6 +1259,12 @@ CREATE INDEX idx_anomaly_detections_time ON ai_trading.anomaly_detections USING 
 
 CREATE INDEX idx_anomaly_detections_unresolved ON ai_trading.anomaly_detections USING btree (detection_timestamp DESC, anomaly_id DESC) WHERE (NOT resolved);
 
+CREATE INDEX idx_model_performance_model_period ON ai_trading.model_performance USING btree (model_id, evaluation_period, created_at DESC, performance_id DESC);
+
+CREATE INDEX idx_model_performance_model_time ON ai_trading.model_performance USING btree (model_id, created_at DESC, performance_id DESC);
+
+CREATE INDEX idx_model_performance_sharpe ON ai_trading.model_performance USING btree (sharpe_ratio DESC);
+
 CREATE INDEX idx_optimization_individuals_fitness ON ai_trading.optimization_individuals USING btree (run_id, fitness_score DESC, individual_id DESC) WHERE is_new;
 
 CREATE UNIQUE INDEX idx_optimization_individuals_run_gen ON ai_trading.optimization_individuals USING btree (run_id, generation, individual_rank);
@@ -994,6 +1276,12 @@ CREATE INDEX idx_optimization_runs_model_time ON ai_trading.optimization_runs US
 CREATE INDEX idx_optimization_runs_started ON ai_trading.optimization_runs USING btree (start_time DESC, run_id DESC);
 
 CREATE INDEX idx_rl_episodes_reward ON ai_trading.rl_episodes USING btree (session_id, total_reward DESC);
+
+CREATE INDEX idx_signal_performance_model_time ON ai_trading.signal_performance USING btree (model_id, evaluation_timestamp DESC, performance_id DESC);
+
+CREATE INDEX idx_signal_performance_signal_time ON ai_trading.signal_performance USING btree (signal_id, evaluation_timestamp DESC, performance_id DESC);
+
+CREATE INDEX idx_signal_performance_time ON ai_trading.signal_performance USING btree (evaluation_timestamp DESC, performance_id DESC);
 
 CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions USING btree (start_time DESC, session_id DESC) WHERE ((status)::text = 'running'::text);
 
@@ -1019,7 +1307,11 @@ CREATE CONSTRAINT TRIGGER anomaly_3_resolved AFTER UPDATE ON ai_trading.anomaly_
 
 CREATE CONSTRAINT TRIGGER anomaly_4_opened_again AFTER UPDATE ON ai_trading.anomaly_detections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((old.resolved AND (NOT new.resolved))) EXECUTE FUNCTION ai_trading.log_event('ANOMALY', 'REPORTED', 'anomaly_message', 'anomaly_id');
 
+CREATE CONSTRAINT TRIGGER log_model_performance AFTER INSERT ON ai_trading.model_performance DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_trading.log_event('PERFORMANCE', 'RECORDED', 'model_performance_message');
+
 CREATE CONSTRAINT TRIGGER log_recorded_generation AFTER INSERT ON ai_trading.optimization_generations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ai_trading.log_event('GENERATION', 'RECORDED', 'generation_message');
+
+CREATE TRIGGER set_model_of_evaluation BEFORE INSERT ON ai_trading.signal_performance FOR EACH ROW EXECUTE FUNCTION ai_trading.set_model_of_evaluation();
 
 ALTER TABLE ONLY ai_trading.ai_model_aliases
     ADD CONSTRAINT ai_model_aliases_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id) ON DELETE CASCADE;
@@ -1029,6 +1321,9 @@ ALTER TABLE ONLY ai_trading.ai_signals
 
 ALTER TABLE ONLY ai_trading.anomaly_detections
     ADD CONSTRAINT anomaly_detections_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
+
+ALTER TABLE ONLY ai_trading.model_performance
+    ADD CONSTRAINT model_performance_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
 
 ALTER TABLE ONLY ai_trading.optimization_generations
     ADD CONSTRAINT optimization_generations_run_id_fkey FOREIGN KEY (run_id) REFERENCES ai_trading.optimization_runs(run_id);
@@ -1041,6 +1336,9 @@ ALTER TABLE ONLY ai_trading.optimization_runs
 
 ALTER TABLE ONLY ai_trading.rl_episodes
     ADD CONSTRAINT rl_episodes_session_id_fkey FOREIGN KEY (session_id) REFERENCES ai_trading.training_sessions(session_id);
+
+ALTER TABLE ONLY ai_trading.signal_performance
+    ADD CONSTRAINT signal_performance_signal_id_fkey FOREIGN KEY (signal_id) REFERENCES ai_trading.ai_signals(signal_id);
 
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
@@ -1071,6 +1369,14 @@ GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.rl_episodes TO ai_trading_service
 
 REVOKE ALL ON FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summary boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summary boolean) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) TO ai_trading_service;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.signal_performance TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.evaluation_message(p ai_trading.signal_performance) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.evaluation_message(p ai_trading.signal_performance) TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.event_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.event_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) TO ai_trading_service;
@@ -1111,6 +1417,11 @@ GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.ai_models TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) TO ai_trading_service;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.model_performance TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.model_performance_message(p ai_trading.model_performance) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.model_performance_message(p ai_trading.model_performance) TO ai_trading_service;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.optimization_runs TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.optimization_run_message(r ai_trading.optimization_runs, summary boolean) FROM PUBLIC;
@@ -1121,6 +1432,11 @@ GRANT ALL ON FUNCTION ai_trading.period_message(days daterange) TO ai_trading_se
 
 REVOKE ALL ON FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.return_metrics(returns double precision[], periods_per_year double precision, risk_free double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.return_metrics(returns double precision[], periods_per_year double precision, risk_free double precision) TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.set_model_of_evaluation() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.signal_log_head(OUT sequence bigint, OUT commit_time timestamp with time zone) TO ai_trading_service;
@@ -1142,11 +1458,18 @@ REVOKE ALL ON FUNCTION ai_trading.trim_event_log(moment timestamp with time zone
 
 REVOKE ALL ON FUNCTION ai_trading.trim_signal_log(through bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION ai_trading.update_model_performance(model uuid, period daterange, periods_per_year double precision, risk_free double precision, id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.update_model_performance(model uuid, period daterange, periods_per_year double precision, risk_free double precision, id uuid) TO ai_trading_service;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ai_trading.ai_model_aliases TO ai_trading_service;
+
+GRANT SELECT ON TABLE ai_trading.enriched_ai_signals TO ai_trading_service;
 
 GRANT SELECT ON TABLE ai_trading.event_log TO ai_trading_service;
 
 GRANT SELECT ON TABLE ai_trading.event_log_meta TO ai_trading_service;
+
+GRANT SELECT ON TABLE ai_trading.latest_model_performance TO ai_trading_service;
 
 GRANT SELECT ON TABLE ai_trading.log_meta TO ai_trading_service;
 

@@ -36,6 +36,7 @@ from ai_grpc.services.anomalies import AnomalyServicer
 from ai_grpc.services.features import FeatureServicer
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.optimization import OptimizationServicer
+from ai_grpc.services.performance import PerformanceServicer
 from ai_grpc.services.signals import SignalServicer
 from ai_grpc.services.training import TrainingServicer
 from ai_grpc.settings import MIB, Settings
@@ -180,6 +181,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "OptimizationService": OptimizationServicer(records("optimization"), topics),
         "FeatureService": FeatureServicer(records("features")),
         "AnomalyService": AnomalyServicer(records("anomalies"), topics),
+        "PerformanceService": PerformanceServicer(records("performance"), topics),
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)

@@ -47,10 +47,10 @@ class Records:
         sql, arguments = self._call(query, request, given, place)
         return await self._pool.fetchrow(sql, *arguments)
 
-    async def rows(self, query: str, request: Message, **given: object) -> list[Any]:
-        """All rows of such a query, which bounds their number itself."""
+    async def rows(self, query: str, request: Message, *, fresh: bool = False, **given: object) -> list[Any]:
+        """All rows of such a query, which bounds their number itself; if `fresh`, with all that was written before."""
         sql, arguments = self._call(query, request, given)
-        return list(await self._reads.fetch(sql, *arguments))
+        return list(await (self._pool if fresh else self._reads).fetch(sql, *arguments))
 
     async def one(self, kind: type[M], query: str, request: Message, key: str, place: str = "", **given: object) -> M:
         """The row of such a query as a message. Raises NotFound for the field `key` of the request if there is none."""
@@ -65,7 +65,7 @@ class Records:
         page = page_of(request, numbered="page_number" in self._queries[query][1])
         after = {"page_time": page.after_time, "page_id": page.after_id, "page_number": page.after_number}
         given |= {"page_limit": page.size + 1, **after, "page_score": page.after_score}
-        return paged(await self.rows(query, request, **given), page, lambda row: message_of(kind, row))
+        return paged(await self.rows(query, request, fresh=False, **given), page, lambda row: message_of(kind, row))
 
     async def write(
         self,

@@ -20,6 +20,7 @@ from ai_grpc.v1 import (
     features_pb2_grpc,
     models_pb2_grpc,
     optimization_pb2_grpc,
+    performance_pb2_grpc,
     signals_pb2_grpc,
     training_pb2_grpc,
 )
@@ -31,6 +32,7 @@ MODULES: Final[Mapping[str, Any]] = {
     "OptimizationService": optimization_pb2_grpc,
     "FeatureService": features_pb2_grpc,
     "AnomalyService": anomalies_pb2_grpc,
+    "PerformanceService": performance_pb2_grpc,
 }
 SERVICES: Final = [f"ai_grpc.v1.{name}" for name in MODULES]
 HEALTH: Final = "grpc.health.v1.Health"
