@@ -41,25 +41,25 @@ class Records:
         self._queries = {name: bound(sql) for name, sql in load_queries(stem).items()}
         self._pool, self._reads = pool, reads
 
-    async def row(self, query: str, request: Message, place: str = "", **given: object) -> Any:
+    async def row(self, query: str, request: Message, place: str = "", **given: Any) -> Any:
         """The first row of a query, or None. Its parameters are `given`, or else fields of the request, which is the
         part of it that `place` names. Raises InvalidArgument for a field that cannot be sent."""
         sql, arguments = self._call(query, request, given, place)
         return await self._pool.fetchrow(sql, *arguments)
 
-    async def rows(self, query: str, request: Message, *, fresh: bool = False, **given: object) -> list[Any]:
+    async def rows(self, query: str, request: Message, *, fresh: bool = False, **given: Any) -> list[Any]:
         """All rows of such a query, which bounds their number itself; if `fresh`, with all that was written before."""
         sql, arguments = self._call(query, request, given)
         return list(await (self._pool if fresh else self._reads).fetch(sql, *arguments))
 
-    async def one(self, kind: type[M], query: str, request: Message, key: str, place: str = "", **given: object) -> M:
+    async def one(self, kind: type[M], query: str, request: Message, key: str, place: str = "", **given: Any) -> M:
         """The row of such a query as a message. Raises NotFound for the field `key` of the request if there is none."""
         row = await self.row(query, request, place, **given)
         if row is None:
             raise missing(key, getattr(request, key))
         return message_of(kind, row)
 
-    async def page(self, kind: type[M], query: str, request: Any, **given: object) -> tuple[list[M], str]:
+    async def page(self, kind: type[M], query: str, request: Any, **given: Any) -> tuple[list[M], str]:
         """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time or
         page_score and page_id, or page_number, as parameters and columns."""
         page = page_of(request, numbered="page_number" in self._queries[query][1])
@@ -74,7 +74,7 @@ class Records:
         places: str | Sequence[str],
         key: Sequence[str] = (),
         exists: Callable[[N], AlreadyExists] | None = None,
-        **given: object,
+        **given: Any,
     ) -> Sequence[Any]:
         """Writes all items in one transaction, or none, and returns the rows of the query, which come in any order.
 
