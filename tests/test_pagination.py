@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
@@ -43,21 +43,29 @@ def test_the_next_page_of_numbered_rows_begins_after_the_last_number(number: int
     rows = [{"page_number": number, "text": ""} for _ in range(size + 1)]
     messages, token = paged(rows, Page(size), message_of)
     assert len(messages) == size
-    page = page_of(ListModelsRequest(page_size=size, page_token=token), numbered=True)
+    page = page_of(ListModelsRequest(page_size=size, page_token=token), order="number")
     assert page == Page(size, after_number=number)
 
 
-def test_a_token_is_of_use_to_lists_of_its_kind_only() -> None:
-    timed, numbered = (token_of(f"{TIME.isoformat()} {ID}"), token_of("7"))
-    assert page_of(ListModelsRequest(page_token=timed)).after_id == ID
-    assert fields_of(ListModelsRequest(page_token=timed), numbered=True) == ["page_token"]
-    assert page_of(ListModelsRequest(page_token=numbered), numbered=True).after_number == 7
-    assert fields_of(ListModelsRequest(page_token=numbered)) == ["page_token"]
+def test_a_token_is_of_use_to_lists_of_its_order_only() -> None:
+    tokens = {"time": token_of(f"{TIME.isoformat()} {ID}"), "score": token_of(f"-0.5 {ID}"), "number": token_of("7")}
+    for order, token in tokens.items():
+        for other in tokens:
+            request = ListModelsRequest(page_token=token)
+            if order == other:
+                assert page_of(request, cast(Any, order)) == page_of(request)
+            else:
+                assert fields_of(request, other) == ["page_token"]
+
+
+@pytest.mark.parametrize("score", ["", "nan", "inf", "1", "1e5", "0x1", "+1.0", "T"])
+def test_a_score_that_no_list_gave_is_refused(score: str) -> None:
+    assert fields_of(ListModelsRequest(page_token=token_of(f"{score} {ID}")), "score") == ["page_token"]
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "01", " 1", "1 ", "1_0", "1.0", "x", str(2**31), "9" * 5000])
 def test_a_number_that_no_list_gave_is_refused(text: str) -> None:
-    assert fields_of(ListModelsRequest(page_token=token_of(text) or "="), numbered=True) == ["page_token"]
+    assert fields_of(ListModelsRequest(page_token=token_of(text) or "="), order="number") == ["page_token"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -94,9 +102,9 @@ def token_of(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def fields_of(request: ListModelsRequest, *, numbered: bool = False) -> list[str]:
+def fields_of(request: ListModelsRequest, order: Any = None) -> list[str]:
     with pytest.raises(InvalidArgument) as refused:
-        page_of(request, numbered=numbered)
+        page_of(request, order)
     return [violation.field for violation in refused.value.violations]
 
 

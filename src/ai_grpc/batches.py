@@ -31,8 +31,8 @@ class Batch(Generic[N]):
         given: Mapping[str, object],
         items: Sequence[N],
         places: Sequence[str],
-        key: Sequence[str],
-        exists: Callable[[N], AlreadyExists] | None,
+        key: Sequence[str] = (),
+        exists: Callable[[N], AlreadyExists] | None = None,
     ) -> None:
         self._sql, self._names = query
         self._given, self._key, self._exists = given, key, exists
@@ -65,7 +65,7 @@ class Batch(Generic[N]):
         """The range in parts without a key that occurs twice: no statement could write both."""
         seen: set[object] = set()
         for index in range(first, end):
-            if self._keys[index] in seen:
+            if self._key and self._keys[index] in seen:
                 yield first, index
                 first, seen = index, set()
             seen.add(self._keys[index])
@@ -83,8 +83,8 @@ def numbered(field: str, count: int) -> list[str]:
     return [f"{field}[{index}]" for index in range(count)]
 
 
-async def insert(connection: asyncpg.Connection, batch: Batch[Any]) -> list[Any]:
-    """Writes all items, or none, and returns the rows of the query.
+async def insert(connection: asyncpg.Connection, batch: Batch[Any], within: Message | None = None) -> list[Any]:
+    """Writes all items, or none, and returns the rows of the query. `within` is the message that is written with them.
 
     Raises AlreadyExists, or InvalidArgument or NotFound for the first item that the database refuses.
     """
@@ -93,7 +93,7 @@ async def insert(connection: asyncpg.Connection, batch: Batch[Any]) -> list[Any]
             return await batch.put(connection, 0, len(batch.items))
     except BAD_VALUE as error:
         index, reason = await _first_refused(connection, batch, error)
-        raise refused(reason, batch.items[index], f"{batch.places[index]}.") from error
+        raise refused(reason, batch.items[index], f"{batch.places[index]}.", within) from error
 
 
 async def _first_refused(connection: asyncpg.Connection, batch: Batch[Any], reason: Exception) -> tuple[int, Exception]:

@@ -10,15 +10,19 @@ from typing import Any, Final
 import asyncpg
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import ListValue, Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ai_grpc.db import json_of
+from ai_grpc.db import json_list_of, json_of
 from ai_grpc.errors import InvalidArgument, Violation
 from ai_grpc.exchange.checks import is_uuid
 from ai_grpc.v1.periods_pb2 import Period
 
 Reader = Callable[[Any], object]
+
+# asyncpg sends these, and the days that they are in, as the infinities of PostgreSQL.
+FIRST: Final = datetime.min.replace(tzinfo=UTC)
+LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @cache
@@ -69,9 +73,12 @@ def _id(name: str, text: str) -> str:
 
 def _time(name: str, time: Timestamp) -> datetime:
     try:
-        return time.ToDatetime(UTC)
+        moment = time.ToDatetime(UTC)
     except (ValueError, OverflowError) as error:
         raise InvalidArgument(Violation(name, "must be a time from the year 1 to 9999")) from error
+    if not FIRST < moment < LAST:
+        raise InvalidArgument(Violation(name, "must not be the first or the last microsecond of the years 1 to 9999"))
+    return moment
 
 
 def _duration(name: str, duration: Duration) -> timedelta:
@@ -81,9 +88,9 @@ def _duration(name: str, duration: Duration) -> timedelta:
         raise InvalidArgument(Violation(name, "is too long")) from error
 
 
-def _json(name: str, struct: Struct) -> str:
+def _json(name: str, content: Struct | ListValue) -> str:
     try:
-        return json_of(struct)
+        return json_of(content) if isinstance(content, Struct) else json_list_of(content)
     except ValueError as error:
         raise InvalidArgument(Violation(name, str(error))) from error
 
@@ -103,7 +110,7 @@ def _date(name: str, text: str) -> date:
     except ValueError:
         day = None
     # Python reads 20260131 and 2026-W05-6 as well.
-    if day is None or day.isoformat() != text:
+    if day is None or day.isoformat() != text or day in (date.min, date.max):
         raise InvalidArgument(Violation(name, "must be a day, such as 2026-01-31"))
     return day
 
@@ -112,5 +119,6 @@ CONVERSIONS: Final[dict[str, Callable[[str, Any], object]]] = {
     "google.protobuf.Timestamp": _time,
     "google.protobuf.Duration": _duration,
     "google.protobuf.Struct": _json,
+    "google.protobuf.ListValue": _json,
     "ai_grpc.v1.Period": _period,
 }

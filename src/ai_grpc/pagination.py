@@ -1,12 +1,13 @@
-"""Keyset pages: a list goes on after the time and id, or the number, of the last row."""
+"""Keyset pages: a list goes on after the time and id, the score and id, or the number, of the last row."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -19,6 +20,7 @@ MAX_BYTES: Final = 3 * 1024 * 1024
 MAX_NUMBER: Final = 2**31 - 1
 
 M = TypeVar("M", bound=Message)
+Order = Literal["time", "score", "number"]
 
 
 class PagedRequest(Protocol):
@@ -35,11 +37,11 @@ class Page(NamedTuple):
     after_time: datetime | None = None
     after_id: str | None = None
     after_number: int | None = None
+    after_score: float | None = None
 
 
-def page_of(request: PagedRequest, *, numbered: bool = False) -> Page:
-    """The page that a List request asks for, of rows in the order of their time, or else numbered. Raises
-    InvalidArgument."""
+def page_of(request: PagedRequest, order: Order | None = None) -> Page:
+    """The page that a List request asks for. Raises InvalidArgument, also for the token of a list in another order."""
     if request.page_size < 0:
         raise InvalidArgument(Violation("page_size", "must not be negative"))
     size = min(request.page_size or DEFAULT_SIZE, MAX_SIZE)
@@ -47,7 +49,10 @@ def page_of(request: PagedRequest, *, numbered: bool = False) -> Page:
         return Page(size)
     try:
         token = base64.urlsafe_b64decode(request.page_token).decode("ascii")
-        return _after_number(size, token) if numbered else _after_time(size, token)
+        given: Order = "number" if " " not in token else "time" if "T" in token else "score"
+        if order not in (None, given):
+            raise ValueError(token)
+        return AFTER[given](size, token)
     except (binascii.Error, ValueError) as error:
         raise InvalidArgument(Violation("page_token", "is not one that this list gave")) from error
 
@@ -64,6 +69,28 @@ def _after_time(size: int, token: str) -> Page:
     return Page(size, datetime.fromisoformat(time), str(UUID(last_id)))
 
 
+def _after_score(size: int, token: str) -> Page:
+    score, _, last_id = token.partition(" ")
+    if repr(float(score)) != score or not math.isfinite(float(score)):
+        raise ValueError(token)
+    return Page(size, after_score=float(score), after_id=str(UUID(last_id)))
+
+
+AFTER: Final = {"number": _after_number, "time": _after_time, "score": _after_score}
+
+
+def fitting(messages: Iterable[M]) -> list[M]:
+    """The first of the messages, ending early rather than outgrow what clients receive by default."""
+    taken: list[M] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        if taken and size > MAX_BYTES:
+            break
+        taken.append(message)
+    return taken
+
+
 def paged(rows: Iterable[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
     """The messages of a page, and the token of the next; empty if there is none. The query is as for `Filling`."""
     filling = Filling(page, message_of)
@@ -76,8 +103,8 @@ def paged(rows: Iterable[Any], page: Page, message_of: Callable[[Any], M]) -> tu
 class Filling(Generic[M]):
     """A page that takes rows, and the token of the next; empty if it took them all.
 
-    The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`, or
-    `page_number`. A page ends early rather than outgrow what clients receive by default.
+    The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`,
+    `page_score` and `page_id`, or `page_number`. A page ends early rather than outgrow what clients receive by default.
     """
 
     def __init__(self, page: Page, message_of: Callable[[Any], M]) -> None:
@@ -91,13 +118,16 @@ class Filling(Generic[M]):
         message = self._message_of(row)
         self._size += message.ByteSize()
         if len(self.messages) == self._page.size or (self.messages and self._size > MAX_BYTES):
-            self.token = _token_after(self._last)
+            self.token = base64.urlsafe_b64encode(_place(self._last).encode()).decode()
             return False
         self.messages.append(message)
         self._last = row
         return True
 
 
-def _token_after(row: Any) -> str:
-    place = str(row["page_number"]) if "page_number" in row else f"{row['page_time'].isoformat()} {row['page_id']}"
-    return base64.urlsafe_b64encode(place.encode()).decode()
+def _place(row: Any) -> str:
+    if "page_number" in row:
+        return str(row["page_number"])
+    if "page_score" in row:
+        return f"{row['page_score']!r} {row['page_id']}"
+    return f"{row['page_time'].isoformat()} {row['page_id']}"

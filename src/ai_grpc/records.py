@@ -14,12 +14,13 @@ from ai_grpc.batches import Batch, insert, numbered
 from ai_grpc.db import load_queries
 from ai_grpc.errors import AlreadyExists, InvalidArgument, missing
 from ai_grpc.fields import reader
-from ai_grpc.pagination import Filling, page_of
+from ai_grpc.pagination import Filling, Order, page_of
 
 # A parameter of a query is named as the field it comes from; not the casts.
 PARAMETER: Final = re.compile(r"(?<!:):([a-z]\w*)")
 ACQUIRE_TIMEOUT: Final = 5.0
 FEW: Final = 4
+ORDERS: Final[tuple[Order, ...]] = ("time", "score", "number")
 
 M = TypeVar("M", bound=Message)
 N = TypeVar("N", bound=Message)
@@ -43,30 +44,31 @@ class Records:
         self._queries = {name: bound(sql) for name, sql in load_queries(stem).items()}
         self._pool, self._reads = pool, reads
 
-    async def row(self, query: str, request: Message, place: str = "", **given: object) -> Any:
+    async def row(self, query: str, request: Message, place: str = "", **given: Any) -> Any:
         """The first row of a query, or None. Its parameters are `given`, or else fields of the request, which is the
         part of it that `place` names. Raises InvalidArgument for a field that cannot be sent."""
         sql, arguments = self._call(query, request, given, place)
         return await self._pool.fetchrow(sql, *arguments)
 
-    async def rows(self, query: str, request: Message, **given: object) -> list[Any]:
-        """All rows of such a query, which bounds their number itself."""
+    async def rows(self, query: str, request: Message, *, fresh: bool = False, **given: Any) -> list[Any]:
+        """All rows of such a query, which bounds their number itself; if `fresh`, with all that was written before."""
         sql, arguments = self._call(query, request, given)
-        return list(await self._reads.fetch(sql, *arguments))
+        return list(await (self._pool if fresh else self._reads).fetch(sql, *arguments))
 
-    async def one(self, kind: type[M], query: str, request: Message, key: str, place: str = "", **given: object) -> M:
+    async def one(self, kind: type[M], query: str, request: Message, key: str, place: str = "", **given: Any) -> M:
         """The row of such a query as a message. Raises NotFound for the field `key` of the request if there is none."""
         row = await self.row(query, request, place, **given)
         if row is None:
             raise missing(key, getattr(request, key))
         return message_of(kind, row)
 
-    async def page(self, kind: type[M], query: str, request: Any, **given: object) -> tuple[list[M], str]:
-        """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time and
-        page_id, or page_number, as parameters and columns."""
-        page = page_of(request, numbered="page_number" in self._queries[query][1])
-        after = {"page_time": page.after_time, "page_id": page.after_id, "page_number": page.after_number}
-        sql, arguments = self._call(query, request, {**given, **after, "page_limit": page.size + 1})
+    async def page(self, kind: type[M], query: str, request: Any, **given: Any) -> tuple[list[M], str]:
+        """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time or
+        page_score and page_id, or page_number, as parameters and columns."""
+        names = self._queries[query][1]
+        page = page_of(request, next(order for order in ORDERS if f"page_{order}" in names))
+        given |= {"page_time": page.after_time, "page_score": page.after_score, "page_number": page.after_number}
+        sql, arguments = self._call(query, request, {**given, "page_id": page.after_id, "page_limit": page.size + 1})
         filling = Filling(page, partial(message_of, kind))
         async with self._reads.acquire(timeout=ACQUIRE_TIMEOUT) as connection, connection.transaction(readonly=True):
             cursor = await connection.cursor(sql, *arguments)
@@ -81,9 +83,9 @@ class Records:
         query: str,
         items: Sequence[N],
         places: str | Sequence[str],
-        key: Sequence[str],
+        key: Sequence[str] = (),
         exists: Callable[[N], AlreadyExists] | None = None,
-        **given: object,
+        **given: Any,
     ) -> Sequence[Any]:
         """Writes all items in one transaction, or none, and returns the rows of the query, which come in any order.
 
@@ -98,10 +100,26 @@ class Records:
         if isinstance(places, str):
             places = numbered(places, len(items))
         batch = Batch(self._queries[query], given, items, places, key, exists)
-        if one_request:
+        if one_request and key:
             batch.check_unique()
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             return await insert(connection, batch)
+
+    async def write_with(self, query: str, request: Message, field: str) -> Any:
+        """The first row of a query that writes a request together with the items in one of its fields, or nothing.
+
+        Its parameters are arrays with an element for each item, or else fields of the request. Raises InvalidArgument
+        or NotFound for the first item at fault, or for the request.
+        """
+        sql, names = self._queries[query]
+        items, fields = getattr(request, field), request.DESCRIPTOR.fields_by_name
+        own = {name: reader(request.DESCRIPTOR, name)(request) for name in names if name in fields}
+        if not items:
+            return await self._pool.fetchrow(sql, *(own.get(name, []) for name in names))
+        batch = Batch((sql, names), own, items, numbered(field, len(items)))
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+            rows = await insert(connection, batch, within=request)
+        return next(iter(rows), None)
 
     def _call(
         self, query: str, request: Message, given: Mapping[str, object], place: str = ""
