@@ -44,6 +44,17 @@ async def a_running_run(channel: grpc.aio.Channel, **changes: Any) -> str:
     return response.run.run_id
 
 
+async def individuals_of(channel: grpc.aio.Channel, run_id: str, generation: int | None = None) -> list[pb.Individual]:
+    """All of them, page by page."""
+    request = pb.ListIndividualsRequest(page_size=3, run_id=run_id, generation=generation)
+    individuals: list[pb.Individual] = []
+    while not individuals or request.page_token:
+        response = await OptimizationServiceStub(channel).ListIndividuals(request)
+        individuals += response.individuals
+        request.page_token = response.next_page_token
+    return individuals
+
+
 def scores(individuals: Iterable[pb.Individual]) -> list[float]:
     """The fitness of each."""
     return [individual.fitness_score for individual in individuals]
