@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.exchange.test_events import BOUNDED
+from tests.faults.database import administrator, until
 from tests.optimization import a_generation, a_running_run, an_individual, individuals_of, scores
 from tests.signals import a_struct, an_exchange, details, execute, refusal
 
@@ -22,6 +23,10 @@ EXAMPLE: Final[dict[str, Any]] = {
     "genes": {"sma_short": 12, "sma_long": 31, "rsi_period": 20, "rsi_oversold": 31, "rsi_overbought": 73},
     "fitness_score": 2.5075,
 }
+WAITING: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'ai_grpc calls' AND wait_event_type = 'Lock'
+"""
 BIG: Final = {"text": "x" * 65_536}
 INFINITY: Final = float("inf")
 
@@ -142,11 +147,16 @@ async def test_another_content_of_a_generation_is_refused(database: str, subtest
 async def test_of_concurrent_recordings_one_is_stored(database: str) -> None:
     async with an_exchange(database) as one, an_exchange(database) as other:
         run_id = await a_running_run(one)
-        request = a_generation(run_id, 0, *map(float, range(100)))
+        request = a_generation(run_id, 0, *map(float, range(10)))
         stubs = [OptimizationServiceStub(channel) for channel in (one, other)]
-        responses = await asyncio.gather(*(stub.RecordGeneration(request) for stub in stubs * 4))
-        assert sorted(response.duplicate for response in responses) == [False] + [True] * 7
-        assert len(await individuals_of(one, run_id)) == 100
+        async with administrator(database) as admin:
+            # None can commit before all have come.
+            await admin.execute("SELECT pg_advisory_lock(4711001, 3)")
+            calls = [asyncio.ensure_future(stub.RecordGeneration(request)) for stub in stubs * 2]
+            await until(admin, WAITING, len(calls))
+        responses = await asyncio.gather(*calls)
+        assert sorted(response.duplicate for response in responses) == [False, True, True, True]
+        assert len(await individuals_of(one, run_id)) == 10
 
 
 async def test_a_recorded_generation_is_a_heartbeat(database: str) -> None:
