@@ -38,6 +38,14 @@ def test_the_next_page_begins_after_the_last_row(time: datetime, last_id: uuid.U
     assert (page.after_time, page.after_id) == (time, str(last_id))
 
 
+@given(st.floats(allow_nan=False, allow_infinity=False), st.uuids())
+def test_the_next_page_begins_after_the_score_of_the_last_row(score: float, last_id: uuid.UUID) -> None:
+    rows = [{"text": "", "page_score": score, "page_id": last_id}] * 2
+    _, token = paged(rows, Page(1), message_of)
+    page = page_of(ListModelsRequest(page_size=1, page_token=token))
+    assert (page.after_score, page.after_id, page.after_time) == (score, str(last_id), None)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_last_page_has_no_token(count: int) -> None:
     messages, token = paged([row() for _ in range(count)], Page(3, None, None), message_of)
