@@ -32,8 +32,11 @@ from ai_grpc.health import Health
 from ai_grpc.logs import AccessLog
 from ai_grpc.records import Records
 from ai_grpc.server import SERVICES, bind, create_server
+from ai_grpc.services.anomalies import AnomalyServicer
+from ai_grpc.services.features import FeatureServicer
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.optimization import OptimizationServicer
+from ai_grpc.services.performance import PerformanceServicer
 from ai_grpc.services.signals import SignalServicer
 from ai_grpc.services.training import TrainingServicer
 from ai_grpc.settings import MIB, Settings
@@ -176,6 +179,9 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
         "OptimizationService": OptimizationServicer(records("optimization"), topics),
+        "FeatureService": FeatureServicer(records("features")),
+        "AnomalyService": AnomalyServicer(records("anomalies"), topics),
+        "PerformanceService": PerformanceServicer(records("performance"), topics),
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)
@@ -183,7 +189,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     loops = [
         writer,
         sweeper,
-        Upkeep(calls, interval=settings.upkeep_interval),
+        Upkeep(calls, interval=settings.upkeep_interval, given=settings.model_dump()),
         *(loop for log in (signal_log, topic_log) for loop in (log.tail, log.notifier)),
     ]
     return Service(server, health, [signal_log.feed, topic_log.feed], writer, loops)

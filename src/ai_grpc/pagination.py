@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -16,6 +16,7 @@ from ai_grpc.errors import InvalidArgument, Violation
 DEFAULT_SIZE: Final = 50
 MAX_SIZE: Final = 1000
 MAX_BYTES: Final = 3 * 1024 * 1024
+MAX_NUMBER: Final = 2**31 - 1
 
 M = TypeVar("M", bound=Message)
 
@@ -37,23 +38,46 @@ class Page(NamedTuple):
     after_score: float | None = None
 
 
-def page_of(request: PagedRequest) -> Page:
-    """The page that a List request asks for. Raises InvalidArgument."""
+def page_of(request: PagedRequest, *, numbered: bool = False) -> Page:
+    """The page that a List request asks for, of rows in the order of their time, or else numbered. Raises
+    InvalidArgument."""
     if request.page_size < 0:
         raise InvalidArgument(Violation("page_size", "must not be negative"))
     size = min(request.page_size or DEFAULT_SIZE, MAX_SIZE)
     if not request.page_token:
         return Page(size)
     try:
-        place, _, last_id = base64.urlsafe_b64decode(request.page_token).decode("ascii").partition(" ")
-        if not last_id:
-            return Page(size, after_number=int(place))
-        after_id = str(UUID(last_id))
-        if "T" in place:
-            return Page(size, datetime.fromisoformat(place), after_id)
-        return Page(size, after_id=after_id, after_score=float(place))
+        token = base64.urlsafe_b64decode(request.page_token).decode("ascii")
+        return _after_number(size, token) if numbered else _after_time(size, token)
     except (binascii.Error, ValueError) as error:
-        raise InvalidArgument(Violation("page_token", "is not one that this service gave")) from error
+        raise InvalidArgument(Violation("page_token", "is not one that this list gave")) from error
+
+
+def _after_number(size: int, token: str) -> Page:
+    number = int(token)
+    if not 0 <= number <= MAX_NUMBER or str(number) != token:
+        raise ValueError(token)
+    return Page(size, after_number=number)
+
+
+def _after_time(size: int, token: str) -> Page:
+    place, _, last_id = token.partition(" ")
+    after_id = str(UUID(last_id))
+    if "T" in place:
+        return Page(size, datetime.fromisoformat(place), after_id)
+    return Page(size, after_id=after_id, after_score=float(place))
+
+
+def fitting(messages: Iterable[M]) -> list[M]:
+    """The first of the messages, ending early rather than outgrow what clients receive by default."""
+    taken: list[M] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        if taken and size > MAX_BYTES:
+            break
+        taken.append(message)
+    return taken
 
 
 def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
@@ -62,14 +86,7 @@ def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tu
     The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`,
     `page_score` and `page_id`, or `page_number`. A page ends early rather than outgrow what clients receive by default.
     """
-    messages: list[M] = []
-    size = 0
-    for row in rows[: page.size]:
-        message = message_of(row)
-        size += message.ByteSize()
-        if messages and size > MAX_BYTES:
-            break
-        messages.append(message)
+    messages = fitting(message_of(row) for row in rows[: page.size])
     if len(messages) == len(rows):
         return messages, ""
     return messages, base64.urlsafe_b64encode(_place(rows[len(messages) - 1]).encode()).decode()

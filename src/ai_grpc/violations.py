@@ -15,6 +15,9 @@ from ai_grpc.exchange.checks import is_uuid
 
 # How PostgreSQL words a text that is no value of a type, or one that the type cannot hold.
 TEXT: Final = re.compile(r'^(?:invalid input syntax for|value|.*out of range).*?"(?P<text>.*)"', re.DOTALL)
+
+# Columns that the specification names otherwise than the contract, where a CHECK cannot say it.
+FIELDS: Final = {"timestamp": "event_time"}
 REFERENCE: Final = re.compile(r"^Key \((?P<column>\w+)\)=\((?P<value>.*)\) is not present")
 
 # The path of a field, its name, and its value.
@@ -41,7 +44,7 @@ def _violated(error: asyncpg.IntegrityConstraintViolationError, fields: Sequence
     name = error.constraint_name or f"{error.column_name}_is_required"
     if isinstance(error, asyncpg.NotNullViolationError):
         # From PostgreSQL 18 on these have names, which are made from the table's.
-        name = f"{error.column_name}_is_required"
+        name = f"{FIELDS.get(error.column_name, error.column_name)}_is_required"
     candidates = [(place, field) for place, field, _ in fields if name.startswith(f"{field}_")]
     place, field = max(candidates, key=lambda candidate: len(candidate[1]), default=(path[:-1] or "request", ""))
     return InvalidArgument(Violation(place, name.removeprefix(f"{field}_").replace("_", " ")))
@@ -62,6 +65,8 @@ def _fields(message: Message, path: str) -> Iterator[Field]:
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
         yield path + field.name, field.name, value
+        if field.is_repeated and field.type == field.TYPE_STRING:
+            yield from ((f"{path}{field.name}[{index}]", field.name, text) for index, text in enumerate(value))
         if isinstance(value, Message) and not isinstance(value, Struct):
             yield from _fields(value, f"{path}{field.name}.")
 
