@@ -42,8 +42,12 @@ def test_the_next_page_begins_after_the_last_row(time: datetime, last_id: uuid.U
 def test_the_next_page_begins_after_the_score_of_the_last_row(score: float, last_id: uuid.UUID) -> None:
     rows = [{"text": "", "page_score": score, "page_id": last_id}] * 2
     _, token = paged(rows, Page(1), message_of)
-    page = page_of(ListModelsRequest(page_size=1, page_token=token))
+    page = page_of(ListModelsRequest(page_size=1, page_token=token), scored=True)
     assert (page.after_score, page.after_id, page.after_time) == (score, str(last_id), None)
+    assert fields_of(ListModelsRequest(page_token=token)) == ["page_token"]
+    for other in (f"nan {ID}", f"{TIME.isoformat()} {ID}", "7"):
+        token = base64.urlsafe_b64encode(other.encode()).decode()
+        assert fields_of(ListModelsRequest(page_token=token), scored=True) == ["page_token"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -75,9 +79,9 @@ def test_a_token_of_somebody_else_is_refused(token: str) -> None:
     assert not token or fields_of(ListModelsRequest(page_token=token)) == ["page_token"]
 
 
-def fields_of(request: ListModelsRequest) -> list[str]:
+def fields_of(request: ListModelsRequest, **order: bool) -> list[str]:
     with pytest.raises(InvalidArgument) as refused:
-        page_of(request)
+        page_of(request, **order)
     return [violation.field for violation in refused.value.violations]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -38,8 +39,8 @@ class Page(NamedTuple):
     after_score: float | None = None
 
 
-def page_of(request: PagedRequest, *, numbered: bool = False) -> Page:
-    """The page that a List request asks for, of rows in the order of their time, or else numbered. Raises
+def page_of(request: PagedRequest, *, numbered: bool = False, scored: bool = False) -> Page:
+    """The page that a List request asks for, of rows in the order of their time, or else numbered or scored. Raises
     InvalidArgument."""
     if request.page_size < 0:
         raise InvalidArgument(Violation("page_size", "must not be negative"))
@@ -48,7 +49,8 @@ def page_of(request: PagedRequest, *, numbered: bool = False) -> Page:
         return Page(size)
     try:
         token = base64.urlsafe_b64decode(request.page_token).decode("ascii")
-        return _after_number(size, token) if numbered else _after_time(size, token)
+        after = _after_number if numbered else _after_score if scored else _after_time
+        return after(size, token)
     except (binascii.Error, ValueError) as error:
         raise InvalidArgument(Violation("page_token", "is not one that this list gave")) from error
 
@@ -61,11 +63,15 @@ def _after_number(size: int, token: str) -> Page:
 
 
 def _after_time(size: int, token: str) -> Page:
-    place, _, last_id = token.partition(" ")
-    after_id = str(UUID(last_id))
-    if "T" in place:
-        return Page(size, datetime.fromisoformat(place), after_id)
-    return Page(size, after_id=after_id, after_score=float(place))
+    time, _, last_id = token.partition(" ")
+    return Page(size, datetime.fromisoformat(time), str(UUID(last_id)))
+
+
+def _after_score(size: int, token: str) -> Page:
+    score, _, last_id = token.partition(" ")
+    if not math.isfinite(float(score)):
+        raise ValueError(token)
+    return Page(size, after_score=float(score), after_id=str(UUID(last_id)))
 
 
 def fitting(messages: Iterable[M]) -> list[M]:

@@ -62,7 +62,8 @@ class Records:
     async def page(self, kind: type[M], query: str, request: Any, **given: Any) -> tuple[list[M], str]:
         """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time or
         page_score and page_id, or page_number, as parameters and columns."""
-        page = page_of(request, numbered="page_number" in self._queries[query][1])
+        names = self._queries[query][1]
+        page = page_of(request, numbered="page_number" in names, scored="page_score" in names)
         after = {"page_time": page.after_time, "page_id": page.after_id, "page_number": page.after_number}
         given |= {"page_limit": page.size + 1, **after, "page_score": page.after_score}
         return paged(await self.rows(query, request, fresh=False, **given), page, lambda row: message_of(kind, row))
