@@ -15,7 +15,7 @@ from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.exchange.test_events import BOUNDED
 from tests.faults.database import administrator, until
-from tests.optimization import a_generation, a_running_run, an_individual, individuals_of, scores
+from tests.optimization import MEMBERS, NUMBERS, a_generation, a_running_run, an_individual, individuals_of, scores
 from tests.signals import a_struct, an_exchange, details, execute, refusal
 
 # As the specification has it.
@@ -104,6 +104,16 @@ async def test_what_is_given_is_kept(database: str) -> None:
         assert {field.name for field, _ in bare.ListFields()} == expected
 
 
+async def test_a_thousand_individuals_are_one_generation(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub, run_id = OptimizationServiceStub(channel), await a_running_run(channel)
+        fitness = [float(number) for number in range(1000)]
+        generation = (await stub.RecordGeneration(a_generation(run_id, 0, *fitness))).generation
+        assert (generation.individual_count, generation.average_fitness) == (1000, 499.5)
+        whole = pb.ListIndividualsRequest(page_size=1000, run_id=run_id, generation=0)
+        assert scores((await stub.ListIndividuals(whole)).individuals) == fitness[::-1]
+
+
 async def test_a_mean_neither_overflows_nor_underflows(database: str) -> None:
     async with an_exchange(database) as channel:
         stub, run_id = OptimizationServiceStub(channel), await a_running_run(channel)
@@ -183,22 +193,13 @@ async def test_the_field_at_fault_is_named_and_nothing_is_written(database: str,
     assert run["best_fitness"] is None
 
 
-# PostgreSQL knows no negative zero.
-FITNESS: Final = st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)
-TEXT: Final = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
-VALUES: Final = st.recursive(
-    st.none() | st.booleans() | FITNESS | TEXT,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
-    max_leaves=6,
-)
-GENES: Final = st.dictionaries(TEXT, VALUES, max_size=3)
 WILD: Final = st.floats() | st.sampled_from([0.0, 1.0, -0.0, 5e-324, 1.7976931348623157e308])
 
 
 @BOUNDED
 @given(
     st.lists(
-        st.builds(pb.Individual, genes=GENES, fitness_score=FITNESS, objectives=st.none() | GENES),
+        st.builds(pb.Individual, genes=MEMBERS, fitness_score=NUMBERS, objectives=st.none() | MEMBERS),
         min_size=1,
         max_size=30,
     ),
