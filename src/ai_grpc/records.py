@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -26,6 +28,9 @@ PARAMETER: Final = re.compile(r"(?<!:):([a-z]\w*)")
 MAX_ITEMS: Final = 1000
 ACQUIRE_TIMEOUT: Final = 5.0
 
+# How many items are converted before others have their turn.
+SLICE: Final = 64
+
 # asyncpg sends these as the infinities of PostgreSQL.
 MINUS_INFINITY: Final = datetime.min.replace(tzinfo=UTC)
 INFINITY: Final = datetime.max.replace(tzinfo=UTC)
@@ -46,6 +51,24 @@ def bound(sql: str) -> tuple[str, tuple[str, ...]]:
 def message_of(kind: type[M], row: Any) -> M:
     """The message whose fields are the columns of the row that have its names."""
     return kind(**{name: row[name] for name in kind.DESCRIPTOR.fields_by_name})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Items that are ready to be written, where each was, the fields of their key and each one's, and the parameters of
+    the query: columns, and what is given."""
+
+    query: str
+    items: Sequence[Any]
+    places: Sequence[str]
+    key: Sequence[str]
+    keys: Sequence[str]
+    columns: Mapping[str, Sequence[object]]
+    given: Mapping[str, object]
+
+    def arguments(self, names: Sequence[str], first: int = 0, end: int | None = None) -> list[object]:
+        """The arguments of the query for some of the items."""
+        return [self.columns[name][first:end] if name in self.columns else self.given[name] for name in names]
 
 
 class Records:
@@ -85,34 +108,66 @@ class Records:
         self,
         query: str,
         items: Sequence[N],
-        places: str | Sequence[str],
+        places: str,
         key: Sequence[str] = (),
         exists: Callable[[N], AlreadyExists] | None = None,
         **given: object,
     ) -> Sequence[Any]:
-        """Writes all items by one statement, or none, and returns its rows, which come in any order.
+        """Prepares and stores the items that a request has in the field `places`."""
+        return await self.store(await self.prepare(query, items, places, key, **given), exists)
+
+    async def prepare(
+        self,
+        query: str,
+        items: Sequence[Message],
+        places: str | Sequence[str],
+        key: Sequence[str] = (),
+        **given: object,
+    ) -> Batch:
+        """Makes items ready to be written by one statement.
 
         The query's parameters are `given`, or arrays with an element for each item; `places` is the items' field in the
-        request, or where each was; and `key` are the fields that tell them apart, which the rows have too; none if
-        items may repeat. For an item of which no row comes back, `exists` is raised: it is there with other content.
-        Raises InvalidArgument or NotFound for the first item at fault.
+        request, or where each was; and `key` are the fields that tell them apart, which the query's rows have too; none
+        if items may repeat. Raises InvalidArgument for the first item at fault.
         """
         if not 0 < len(items) <= MAX_ITEMS:
             raise InvalidArgument(Violation(str(places), f"must have 1 to {MAX_ITEMS} elements, not {len(items)}"))
         if isinstance(places, str):
             places = [f"{places}[{index}]" for index in range(len(items))]
-        sql, names = self._queries[query]
         keys = _keys(items, places, key)
+        names = self._queries[query][1]
+        own = {name: _reader(items[0].DESCRIPTOR, name, listed=True) for name in names if name not in given}
+        columns: dict[str, list[object]] = {name: [] for name in own}
+        for first in range(0, len(items), SLICE):
+            await asyncio.sleep(0)
+            part = items[first : first + SLICE]
+            try:
+                for name, read in own.items():
+                    columns[name] += [read(item) for item in part]
+            except InvalidArgument:
+                _find_fault(own.values(), part, places[first:])
+                raise
+        return Batch(query, items, places, key, keys, columns, given)
+
+    async def store(self, batch: Batch, exists: Callable[[N], AlreadyExists] | None = None) -> Sequence[Any]:
+        """Writes all of a batch, or none, and returns the query's rows, which come in any order.
+
+        For an item of which no row comes back, `exists` is raised: it is there with other content. Raises
+        InvalidArgument or NotFound for the first item at fault.
+        """
+        sql, names = self._queries[batch.query]
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection, connection.transaction():
-                rows: Sequence[Any] = await connection.fetch(sql, *_columns(names, items, places, given))
-                if exists is not None and len(rows) < len(items):
-                    written = {_text(row[name] for name in key) for row in rows}
-                    raise next(exists(item) for item, own in zip(items, keys, strict=True) if own not in written)
+                rows: Sequence[Any] = await connection.fetch(sql, *batch.arguments(names))
+                if exists is not None and len(rows) < len(batch.items):
+                    written = {_text(row[name] for name in batch.key) for row in rows}
+                    raise next(
+                        exists(item) for item, own in zip(batch.items, batch.keys, strict=True) if own not in written
+                    )
                 return rows
         except REFUSALS as error:
-            index, error = await self._first_refused(sql, names, items, places, given, error)
-            raise refused(error, items[index], f"{places[index]}.") from error
+            index, error = await self._first_refused(batch, error)
+            raise refused(error, batch.items[index], f"{batch.places[index]}.") from error
 
     def _call(
         self, query: str, request: Message, given: Mapping[str, object], place: str = ""
@@ -124,24 +179,17 @@ class Records:
         except InvalidArgument as error:
             raise _placed(error, place) from error
 
-    async def _first_refused(
-        self,
-        sql: str,
-        names: Sequence[str],
-        items: Sequence[Message],
-        places: Sequence[str],
-        given: Mapping[str, object],
-        error: Exception,
-    ) -> tuple[int, Exception]:
+    async def _first_refused(self, batch: Batch, error: Exception) -> tuple[int, Exception]:
         """Which item the database refuses, found by trying halves in transactions that are rolled back, and why."""
-        first, end = 0, len(items)
+        sql, names = self._queries[batch.query]
+        first, end = 0, len(batch.items)
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             while end - first > 1:
                 middle = (first + end) // 2
                 trial = connection.transaction()
                 await trial.start()
                 try:
-                    await connection.fetch(sql, *_columns(names, items[first:middle], places[first:middle], given))
+                    await connection.fetch(sql, *batch.arguments(names, first, middle))
                 except REFUSALS as reason:
                     end, error = middle, reason
                 else:
@@ -151,22 +199,14 @@ class Records:
         return first, error
 
 
-def _columns(
-    names: Sequence[str], items: Sequence[Message], places: Sequence[str], given: Mapping[str, object]
-) -> list[object]:
-    """The arguments of a query, a column for each that is not given."""
-    own = {name: _reader(items[0].DESCRIPTOR, name, listed=True) for name in names if name not in given}
-    try:
-        return [[own[name](item) for item in items] if name in own else given[name] for name in names]
-    except InvalidArgument:
-        # Once more, to say where.
-        for item, place in zip(items, places, strict=True):
-            for read in own.values():
-                try:
-                    read(item)
-                except InvalidArgument as error:
-                    raise _placed(error, place) from error
-        raise
+def _find_fault(readers: Collection[Callable[[Any], object]], items: Sequence[Message], places: Sequence[str]) -> None:
+    """Raises InvalidArgument for the first item of which a field cannot be sent."""
+    for item, place in zip(items, places, strict=False):
+        for read in readers:
+            try:
+                read(item)
+            except InvalidArgument as error:
+                raise _placed(error, place) from error
 
 
 def _placed(error: InvalidArgument, place: str) -> InvalidArgument:

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation, missing
 from ai_grpc.ingest import ingest
-from ai_grpc.records import Records, numbers
+from ai_grpc.records import Batch, Records, numbers
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceServicer
@@ -114,7 +114,8 @@ class TrainingServicer(TrainingServiceServicer):
         self, request_iterator: AsyncIterator[pb.AddEpisodesRequest], context: Context
     ) -> pb.AddEpisodesResponse:
         duplicates: Counter[bool] = Counter()
-        count = await ingest(request_iterator, "episodes", partial(self._add_episodes, duplicates))
+        prepare = partial(self._records.prepare, "add_episodes", key=("session_id", "episode_number"))
+        count = await ingest(request_iterator, "episodes", prepare, partial(self._add_episodes, duplicates))
         return pb.AddEpisodesResponse(episodes=count, duplicates=duplicates[True])
 
     async def ListEpisodes(self, request: pb.ListEpisodesRequest, context: Context) -> pb.ListEpisodesResponse:
@@ -123,10 +124,8 @@ class TrainingServicer(TrainingServiceServicer):
             await self._session(request)
         return pb.ListEpisodesResponse(episodes=episodes, next_page_token=token)
 
-    async def _add_episodes(
-        self, duplicates: Counter[bool], episodes: Sequence[pb.Episode], places: Sequence[str]
-    ) -> None:
-        rows = await self._records.write("add_episodes", episodes, places, ("session_id", "episode_number"), _exists)
+    async def _add_episodes(self, duplicates: Counter[bool], batch: Batch) -> None:
+        rows = await self._records.store(batch, _exists)
         duplicates.update(row["duplicate"] for row in rows)
 
     async def _session(self, request: Message) -> pb.TrainingSession:
