@@ -155,11 +155,11 @@ def parts(items: Sequence[Any]) -> list[Sequence[Any]]:
 
 
 def a_vector(round: int, number: int) -> features_pb2.FeatureVector:
-    """Five features, as in the example of the contract; symbol after symbol, and minute after minute of this week."""
+    """Five features, as in the example of the contract; symbol after symbol, and minute after minute of this month."""
     minute = round * FEATURES_COUNT // len(SYMBOLS) + number // len(SYMBOLS)
     vector = features_pb2.FeatureVector(
         symbol=SYMBOLS[number % len(SYMBOLS)],
-        event_time=Timestamp(seconds=_monday() + minute * 60),
+        event_time=Timestamp(seconds=_month() + minute * 60),
         feature_set_name="technical_indicators",
         raw_data_hash=f"{round:032x}{number:032x}",
         extraction_method="talib",
@@ -190,9 +190,8 @@ def an_episode(session_id: str, number: int) -> training_pb2.Episode:
     )
 
 
-def _monday() -> int:
-    now = datetime.now(UTC)
-    return int(now.timestamp()) // 86_400 * 86_400 - now.weekday() * 86_400
+def _month() -> int:
+    return int(datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp())
 
 
 def _feature_row(vector: features_pb2.FeatureVector) -> tuple[object, ...]:
