@@ -142,14 +142,18 @@ DECLARE
   partition TEXT;
   past TEXT[] := '{}';
   kept BOOLEAN;
+  estimate BIGINT;
   count BIGINT;
   removed BIGINT := 0;
 BEGIN
+  IF retention_days < 0 THEN
+    RAISE EXCEPTION 'retention_days is negative' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF NOT pg_try_advisory_xact_lock(4711001, 7) THEN
     RETURN 0;
   END IF;
-  FOR partition, kept IN
-    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT'
+  FOR partition, kept, estimate IN
+    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT', c.reltuples
     FROM pg_inherits AS i
     JOIN pg_class AS c ON c.oid = i.inhrelid,
       pg_get_expr(c.relpartbound, c.oid) AS b (bound)
@@ -169,7 +173,10 @@ BEGIN
       ) USING moment;
       GET DIAGNOSTICS count = ROW_COUNT;
     ELSE
-      EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      count := estimate;
+      IF estimate < 10000000 THEN
+        EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      END IF;
       past := past || partition;
     END IF;
     removed := removed + count;
