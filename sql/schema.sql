@@ -183,14 +183,18 @@ DECLARE
   partition TEXT;
   past TEXT[] := '{}';
   kept BOOLEAN;
+  estimate BIGINT;
   count BIGINT;
   removed BIGINT := 0;
 BEGIN
+  IF retention_days < 0 THEN
+    RAISE EXCEPTION 'retention_days is negative' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF NOT pg_try_advisory_xact_lock(4711001, 7) THEN
     RETURN 0;
   END IF;
-  FOR partition, kept IN
-    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT'
+  FOR partition, kept, estimate IN
+    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT', c.reltuples
     FROM pg_inherits AS i
     JOIN pg_class AS c ON c.oid = i.inhrelid,
       pg_get_expr(c.relpartbound, c.oid) AS b (bound)
@@ -198,6 +202,8 @@ BEGIN
       AND (b.bound = 'DEFAULT' OR substring(b.bound FROM 'TO \(''(.*)''\)')::TIMESTAMPTZ <= moment)
   LOOP
     IF NOT kept THEN
+      -- Nobody puts the past into it between the look and the drop.
+      EXECUTE format('LOCK TABLE %s IN SHARE MODE', partition);
       EXECUTE format('SELECT EXISTS (SELECT FROM %s AS f WHERE f.created_at >= $1)', partition) INTO kept USING moment;
     END IF;
     IF kept THEN
@@ -208,7 +214,10 @@ BEGIN
       ) USING moment;
       GET DIAGNOSTICS count = ROW_COUNT;
     ELSE
-      EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      count := estimate;
+      IF estimate < 10000000 THEN
+        EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      END IF;
       past := past || partition;
     END IF;
     removed := removed + count;
@@ -554,21 +563,20 @@ BEGIN
     RETURN 0;
   END IF;
   FOR number IN 0 .. 1 LOOP
-    first := date_trunc('week', clock_timestamp()) + number * INTERVAL '1 week';
-    name := 'feature_data_' || to_char(first, 'YYYY_MM_DD');
+    first := date_trunc('month', clock_timestamp()) + number * INTERVAL '1 month';
+    name := 'feature_data_' || to_char(first, 'YYYY_MM');
     CONTINUE WHEN to_regclass(format('ai_trading.%I', name)) IS NOT NULL;
     EXECUTE format('CREATE TABLE ai_trading.%I (LIKE ai_trading.feature_data INCLUDING ALL)', name);
-    -- Rows of that week may come until the partition is attached.
-    LOCK TABLE ai_trading.feature_data_default IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE ai_trading.feature_data IN ACCESS EXCLUSIVE MODE;
     EXECUTE format(
       'WITH moved AS (
          DELETE FROM ai_trading.feature_data_default AS f WHERE f.timestamp >= $1 AND f.timestamp < $2 RETURNING f.*
        )
        INSERT INTO ai_trading.%I SELECT * FROM moved', name
-    ) USING first, first + INTERVAL '1 week';
+    ) USING first, first + INTERVAL '1 month';
     EXECUTE format(
       'ALTER TABLE ai_trading.feature_data ATTACH PARTITION ai_trading.%I FOR VALUES FROM (%L) TO (%L)',
-      name, first, first + INTERVAL '1 week'
+      name, first, first + INTERVAL '1 month'
     );
     count := count + 1;
   END LOOP;
