@@ -200,6 +200,16 @@ async def test_a_report_may_be_repeated_whatever_became_of_it(database: str) -> 
         assert (await anomaly(channel, old.anomaly_id)).resolution_note == "Over."
 
 
+async def test_of_concurrent_reports_one_is_the_first(database: str) -> None:
+    async with an_exchange(database) as one, an_exchange(database) as other:
+        model = await an_active_model(one)
+        given = [an_anomaly(model) for _ in range(20)]
+        responses = await asyncio.gather(*(report(channel, *given) for channel in [one, other] * 5))
+        flags = zip(*([each.duplicate for each in response.results] for response in responses), strict=True)
+        assert [sorted(each) for each in flags] == [[False] + [True] * 9] * 20
+    assert len(await execute(database, "SELECT FROM event_log")) == 20
+
+
 async def test_other_content_under_an_id_is_refused_and_nothing_is_written(database: str) -> None:
     async with an_exchange(database) as channel:
         model = await an_active_model(channel)
