@@ -18,7 +18,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from ai_grpc.db import load_queries
 from ai_grpc.records import bound
-from ai_grpc.v1 import anomalies_pb2, errors_pb2, models_pb2, signals_pb2, training_pb2
+from ai_grpc.v1 import anomalies_pb2, errors_pb2, models_pb2, signals_pb2, spectra_pb2, training_pb2
 from tests.signals import execute
 
 ROOT: Final = Path(__file__).parents[1]
@@ -42,6 +42,8 @@ MESSAGES: Final[list[tuple[str, str, Descriptor, set[str]]]] = [
     ("training", "list_episodes", training_pb2.Episode.DESCRIPTOR, {"page_number"}),
     ("anomalies", "get_anomaly", anomalies_pb2.Anomaly.DESCRIPTOR, set()),
     ("anomalies", "list_anomalies", anomalies_pb2.Anomaly.DESCRIPTOR, PAGE),
+    ("spectra", "get_spectrum_analysis", spectra_pb2.SpectrumAnalysis.DESCRIPTOR, set()),
+    ("spectra", "list_spectrum_analyses", spectra_pb2.SpectrumAnalysis.DESCRIPTOR, PAGE),
 ]
 
 ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
@@ -51,6 +53,7 @@ ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
     ("training_status_is_known", training_pb2.TrainingState.DESCRIPTOR, "TRAINING_STATE_"),
 ]
 
+EVENT_LOG: Final = (("event_log", "sequence"), ("event_log_meta", "floor"))
 STEMS: Final = sorted(path.stem for path in (ROOT / "src" / "ai_grpc" / "queries").glob("*.sql"))
 QUERIES: Final = {(stem, name): bound(sql)[0] for stem in STEMS for name, sql in load_queries(stem).items()}
 COUNT_PARAMETERS: Final = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'query'"
@@ -63,6 +66,8 @@ INDEXES: Final = {
     "idx_anomaly_detections_symbol_time",
     "idx_anomaly_detections_severity",
     "idx_anomaly_detections_unresolved",
+    "idx_spectrum_analysis_symbol_time",
+    "idx_spectrum_analysis_type_time",
 }
 
 
@@ -115,7 +120,7 @@ async def test_the_indexes_of_the_specification_exist(database: str) -> None:
 async def test_the_service_cannot_write_the_log_but_by_its_functions(
     service: asyncpg.Connection, subtests: pytest.Subtests
 ) -> None:
-    for table, column in (("ai_signals", "sequence"), ("signal_log", "sequence"), ("log_meta", "floor")):
+    for table, column in (("ai_signals", "sequence"), ("signal_log", "sequence"), ("log_meta", "floor"), *EVENT_LOG):
         for statement in (
             f"INSERT INTO {table} DEFAULT VALUES",
             f"UPDATE {table} SET {column} = {column}",

@@ -35,6 +35,7 @@ from ai_grpc.server import SERVICES, bind, create_server
 from ai_grpc.services.anomalies import AnomalyServicer
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.signals import SignalServicer
+from ai_grpc.services.spectra import SpectrumServicer
 from ai_grpc.services.training import TrainingServicer
 from ai_grpc.settings import MIB, Settings
 from ai_grpc.upkeep import Upkeep
@@ -176,6 +177,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
         "AnomalyService": AnomalyServicer(records("anomalies"), topics),
+        "SpectrumService": SpectrumServicer(records("spectra")),
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)
