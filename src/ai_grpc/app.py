@@ -33,7 +33,10 @@ from ai_grpc.logs import AccessLog
 from ai_grpc.records import Records
 from ai_grpc.server import SERVICES, bind, create_server
 from ai_grpc.services.anomalies import AnomalyServicer
+from ai_grpc.services.features import FeatureServicer
 from ai_grpc.services.models import ModelServicer
+from ai_grpc.services.optimization import OptimizationServicer
+from ai_grpc.services.performance import PerformanceServicer
 from ai_grpc.services.signals import SignalServicer
 from ai_grpc.services.spectra import SpectrumServicer
 from ai_grpc.services.training import TrainingServicer
@@ -176,8 +179,11 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "SignalService": SignalServicer(calls, reads, writer, signal_log, subscriptions),
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
+        "OptimizationService": OptimizationServicer(records("optimization"), topics),
+        "FeatureService": FeatureServicer(records("features")),
         "AnomalyService": AnomalyServicer(records("anomalies"), topics),
         "SpectrumService": SpectrumServicer(records("spectra")),
+        "PerformanceService": PerformanceServicer(records("performance"), topics),
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)
@@ -185,7 +191,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     loops = [
         writer,
         sweeper,
-        Upkeep(calls, interval=settings.upkeep_interval),
+        Upkeep(calls, interval=settings.upkeep_interval, given=settings.model_dump()),
         *(loop for log in (signal_log, topic_log) for loop in (log.tail, log.notifier)),
     ]
     return Service(server, health, [signal_log.feed, topic_log.feed], writer, loops)

@@ -22,8 +22,11 @@ Write = Callable[[Sequence[N], Sequence[str]], Awaitable[None]]
 async def ingest(requests: AsyncIterator[Any], field: str, write: Write[N]) -> int:
     """Writes the items that the requests have in a field, in their order, and returns how many there were.
 
-    A write has the items of whole requests, at most MAX_ROWS; as many, or MAX_BYTES, are read ahead of it at most.
-    Raises InvalidArgument for a request with none or too many, and what `write` raises.
+    A write has the items of whole requests, at most MAX_ROWS of them in MAX_BYTES unless a single request is larger; no
+    more are read ahead of it. Whatever ends this, all that came before a request that cannot be read is written, and
+    nothing is left running.
+
+    Raises InvalidArgument for a request with no items or too many, and what `write` raises.
     """
     inbox: Inbox[N] = Inbox(field)
     reader = asyncio.create_task(inbox.fill(requests))
@@ -57,11 +60,12 @@ class Inbox(Generic[N]):
                 items, place = getattr(request, self._field), f"requests[{number}].{self._field}"
                 if not 0 < len(items) <= MAX_ROWS:
                     raise InvalidArgument(Violation(place, f"must have 1 to {MAX_ROWS} elements, not {len(items)}"))
-                while self._requests and (self._rows + len(items) > MAX_ROWS or self._bytes > MAX_BYTES):
+                size = request.ByteSize()
+                while self._requests and (self._rows + len(items) > MAX_ROWS or self._bytes + size > MAX_BYTES):
                     await self._change()
                 self._requests.append([(item, f"{place}[{index}]") for index, item in enumerate(items)])
                 self._rows += len(items)
-                self._bytes += request.ByteSize()
+                self._bytes += size
                 self._changed.set()
                 number += 1
         finally:

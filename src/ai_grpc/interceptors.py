@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Final, NoReturn
 
-import asyncpg
 import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
@@ -40,7 +39,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 # THE table: how an exception that left a handler reads in the contract, looked up along the exception's MRO.
 TABLE: Final[dict[type[BaseException], Callable[[Any, Message], Error]]] = {
     **{kind: lambda error, request: database_unavailable() for kind in UNAVAILABLE},
-    **{kind: refused for kind in (*BAD_VALUE, asyncpg.IntegrityConstraintViolationError)},
+    **{kind: refused for kind in BAD_VALUE},
     Error: lambda error, request: error,
     Exception: lambda error, request: Internal(errors_pb2.ERROR_REASON_INTERNAL, "the server has a fault"),
 }

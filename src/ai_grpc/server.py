@@ -15,14 +15,26 @@ from ai_grpc.health import Health
 from ai_grpc.interceptors import GuardedServer
 from ai_grpc.logs import AccessLog
 from ai_grpc.settings import MIB, Settings
-from ai_grpc.v1 import anomalies_pb2_grpc, models_pb2_grpc, signals_pb2_grpc, spectra_pb2_grpc, training_pb2_grpc
+from ai_grpc.v1 import (
+    anomalies_pb2_grpc,
+    features_pb2_grpc,
+    models_pb2_grpc,
+    optimization_pb2_grpc,
+    performance_pb2_grpc,
+    signals_pb2_grpc,
+    spectra_pb2_grpc,
+    training_pb2_grpc,
+)
 
 MODULES: Final[Mapping[str, Any]] = {
     "SignalService": signals_pb2_grpc,
     "ModelService": models_pb2_grpc,
     "TrainingService": training_pb2_grpc,
+    "OptimizationService": optimization_pb2_grpc,
+    "FeatureService": features_pb2_grpc,
     "AnomalyService": anomalies_pb2_grpc,
     "SpectrumService": spectra_pb2_grpc,
+    "PerformanceService": performance_pb2_grpc,
 }
 SERVICES: Final = [f"ai_grpc.v1.{name}" for name in MODULES]
 HEALTH: Final = "grpc.health.v1.Health"

@@ -1,255 +1,215 @@
-"""The second log: whoever writes a row of a topic, its events are dense and in the order of the commits."""
+"""The log of everything but signals, from one replica to the other. Its topic here is that of generations."""
 
 from __future__ import annotations
 
 import asyncio
-import random
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
 import grpc
 import pytest
 
-from ai_grpc.exchange.topics import event_of
-from ai_grpc.v1.anomalies_pb2 import AnomalyEvent
-from tests.anomalies import (
-    INSERT,
-    REPORTED,
-    RESOLVED,
-    an_anomaly,
-    anomaly,
-    events,
-    events_in,
-    ids,
-    report,
-    resolve,
-    sequences,
-    session,
-    until,
-    watch,
-)
-from tests.signals import an_active_model, an_exchange, details, execute, refusal
-from tests.streams import EARLIEST, started
+from ai_grpc.app import running
+from ai_grpc.v1 import optimization_pb2 as pb
+from ai_grpc.v1 import streams_pb2
+from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
+from tests.optimization import a_generation, a_running_run, events, subscribe, until
+from tests.signals import an_exchange, chosen, details, execute, reason, refusal
 
-RESOLVE: Final = "UPDATE ai_trading.anomaly_detections SET resolved = TRUE WHERE anomaly_id = $1"
-LOCK: Final = "SELECT FROM ai_trading.anomaly_detections WHERE anomaly_id = $1 FOR UPDATE"
-OPEN_AGAIN: Final = "UPDATE ai_trading.anomaly_detections SET resolved = FALSE WHERE anomaly_id = $1"
-NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
+EARLIEST: Final = streams_pb2.Earliest()
+# By hand, as anybody may write who has the rights.
+INSERT: Final = """
+INSERT INTO optimization_generations (run_id, generation, best_fitness, individual_count, content_hash)
+SELECT $1, number, 1, 0, '' FROM generate_series($2::int, $3::int) AS number
+"""
 
 
-async def test_events_are_dense_and_in_the_order_of_the_commits_whoever_writes(database: str) -> None:
-    async with an_exchange(database) as one, an_exchange(database) as other, AsyncExitStack() as stack:
-        model = await an_active_model(one)
-        live = watch(other)
-        await started(live)
-
-        async def reporter(channel: Any) -> int:
-            for size in range(1, 9):
-                await report(channel, *(an_anomaly(model) for _ in range(size)))
-            return 36
-
-        async def somebody_with_psql(seed: int) -> int:
-            connection = await session(database)
-            stack.push_async_callback(connection.close)
-            chance, count = random.Random(seed), 0
-            for _ in range(6):
-                transaction = connection.transaction()
-                await transaction.start()
-                written = [await connection.fetchval(INSERT, model, "MSFT") for _ in range(chance.randrange(1, 4))]
-                await asyncio.sleep(chance.random() * 0.1)
-                if chance.random() < 0.3:
-                    await transaction.rollback()
-                    continue
-                await connection.execute(RESOLVE, written[0])
-                await transaction.commit()
-                count += len(written) + 1
-            return count
-
-        writers = [reporter(one), reporter(other), *(somebody_with_psql(seed) for seed in range(4))]
-        total = sum(await asyncio.gather(*writers))
-        received = await events(live, total)
-        replayed = await events(watch(one, earliest=EARLIEST), total)
-    assert sequences(received) == list(range(1, total + 1))
-    assert replayed == received
-    times = [event.commit_time.ToNanoseconds() for event in received]
-    assert times == sorted(times)
-    kept = await execute(database, "SELECT anomaly_id::text, sequence FROM anomaly_detections")
-    assert {row[0]: row[1] for row in kept} == {
-        event.anomaly.anomaly_id: event.sequence for event in received if event.kind == REPORTED
-    }
+async def record(channel: grpc.aio.Channel, run_id: str, numbers: Iterable[int]) -> None:
+    """Records generations one after the other."""
+    for number in numbers:
+        await OptimizationServiceStub(channel).RecordGeneration(a_generation(run_id, number, float(number)))
 
 
-async def test_a_transaction_that_began_first_and_commits_last_comes_last(database: str) -> None:
-    async with an_exchange(database) as channel:
-        model, live = await an_active_model(channel), watch(channel)
-        await started(live)
-        slow = await session(database)
-        async with slow.transaction():
-            first = await slow.fetchval(INSERT, model, "MSFT")
-            given = an_anomaly(model)
-            # Nobody waits for a transaction that has written and not committed.
-            await report(channel, given)
-            assert ids(await events(live, 1)) == [given.anomaly_id]
-        assert ids(await events(live, 1)) == [first]
-        await slow.close()
+def recorded(received: Iterable[pb.GenerationEvent]) -> list[tuple[str, int]]:
+    """Which generations the events are about."""
+    return [(event.generation.run_id, event.generation.generation) for event in received]
 
 
-async def test_an_event_shows_the_row_as_it_was_and_a_rollback_shows_nothing(database: str) -> None:
-    async with an_exchange(database) as channel:
-        model, live = await an_active_model(channel), watch(channel)
-        await started(live)
-        psql = await session(database)
-        async with psql.transaction():
-            await psql.execute("SAVEPOINT before")
-            await psql.fetchval(INSERT, model, "LOST")
-            await psql.execute("ROLLBACK TO before")
-            written = await psql.fetchval(INSERT, model, "MSFT")
-            await psql.execute(RESOLVE, written)
-            await psql.execute(OPEN_AGAIN, written)
-        received = await events(live, 3)
-        await psql.close()
-        assert [(event.kind, event.anomaly.resolved) for event in received] == [
-            (REPORTED, False),
-            (RESOLVED, True),
-            (REPORTED, False),
+def sequences(received: Iterable[pb.GenerationEvent]) -> list[int]:
+    """Where in the log the events are."""
+    return [event.sequence for event in received]
+
+
+async def test_a_stream_that_wanders_between_replicas_loses_and_doubles_nothing(database: str) -> None:
+    async with an_exchange(database) as one, an_exchange(database) as other:
+        runs = [await a_running_run(channel) for channel in (one, other, one, other)]
+        writers = [
+            asyncio.create_task(record(channel, run_id, range(25)))
+            for run_id, channel in zip(runs, (one, other, other, one), strict=True)
         ]
-        assert ids(received) == [written] * 3
-        assert received[2].anomaly == await anomaly(channel, written)
+        received: list[pb.GenerationEvent] = []
+        start: dict[str, Any] = {"earliest": EARLIEST}
+        while len(received) < 100:
+            # Cut off with every message that brings something.
+            async with asyncio.timeout(10):
+                stream = subscribe((one, other)[len(received) % 2], **start, max_batch_size=3)
+                message = (await until(stream, "batch"))[-1]
+                stream.cancel()
+            received += message.batch.events
+            start = {"after": message.position}
+        await asyncio.gather(*writers)
+        assert sequences(received) == list(range(1, 101))
+        assert sorted(recorded(received)) == sorted((run_id, number) for run_id in runs for number in range(25))
+        for run_id in runs:
+            assert [number for of, number in recorded(received) if of == run_id] == list(range(25))
+        times = [event.commit_time.ToNanoseconds() for event in received]
+        assert times == sorted(times)
 
 
-async def test_what_is_imported_as_resolved_is_reported_and_resolved(database: str) -> None:
+async def test_replicas_wake_each_other(database: str) -> None:
+    # Who waited for the next poll would be too late.
+    async with an_exchange(database, poll_interval=60) as one, an_exchange(database, poll_interval=60) as other:
+        run_id, stream = await a_running_run(one), subscribe(other)
+        await until(stream, "caught_up")
+        async with asyncio.timeout(10):
+            for number in range(5):
+                await record(one, run_id, [number])
+                assert recorded(await events(stream, 1)) == [(run_id, number)]
+
+
+async def test_a_live_event_equals_the_replayed_one_and_what_was_answered(database: str) -> None:
     async with an_exchange(database) as channel:
-        model = await an_active_model(channel)
-        await execute(
-            database,
-            "INSERT INTO anomaly_detections"
-            " (model_id, symbol, detection_timestamp, anomaly_type, severity_score, resolved)"
-            " SELECT $1, 'OLD' || n, now(), 'price_jump', n, TRUE FROM generate_series(1, 2) AS n",
-            model,
-        )
-        received = await events(watch(channel, earliest=EARLIEST), 4)
-    assert [(event.anomaly.symbol, event.kind) for event in received] == [
-        ("OLD1", REPORTED),
-        ("OLD1", RESOLVED),
-        ("OLD2", REPORTED),
-        ("OLD2", RESOLVED),
-    ]
-
-
-@pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])
-async def test_a_transaction_with_an_old_snapshot_is_to_be_repeated_and_leaves_no_hole(
-    database: str, isolation: Any
-) -> None:
-    async with an_exchange(database) as channel:
-        model = await an_active_model(channel)
-        psql = await session(database)
-        await (late := psql.transaction(isolation=isolation)).start()
-        await psql.fetchval(INSERT, model, "MSFT")
-        await report(channel, an_anomaly(model))
-        with pytest.raises(asyncpg.SerializationError):
-            await late.commit()
-        async with psql.transaction(isolation=isolation):
-            again = await psql.fetchval(INSERT, model, "MSFT")
-        await psql.close()
-        received = await events(watch(channel, earliest=EARLIEST), 2)
-        assert (sequences(received), ids(received)[1]) == ([1, 2], again)
-
-
-async def test_what_a_session_is_set_to_does_not_show_in_an_event(database: str) -> None:
-    settings = {
-        "timezone": "Asia/Kathmandu",
-        "extra_float_digits": "-10",
-        "datestyle": "German",
-        "intervalstyle": "iso_8601",
-    }
-    async with an_exchange(database) as channel:
-        model = await an_active_model(channel)
-        psql = await session(database, **settings)
-        written = await psql.fetchval(INSERT.replace("5.5", "0.1 + 0.2::float8"), model, "MSFT")
-        await psql.close()
-        [event] = await events(watch(channel, earliest=EARLIEST), 1)
-        assert event.anomaly == await anomaly(channel, written)
-        assert event.anomaly.severity_score == 0.1 + 0.2
-
-
-async def test_who_may_write_a_row_only_is_heard_too(database: str, postgres: str) -> None:
-    async with an_exchange(database) as channel:
-        model = await an_active_model(channel)
-        psql = await session(database)
-        await psql.execute("CREATE ROLE trader; GRANT USAGE ON SCHEMA ai_trading TO trader")
-        try:
-            await psql.execute("GRANT INSERT, SELECT ON ai_trading.anomaly_detections TO trader; SET ROLE trader")
-            written = await psql.fetchval(INSERT, model, "MSFT")
-            assert ids(await events(watch(channel, earliest=EARLIEST), 1)) == [written]
-        finally:
-            await psql.execute("RESET ROLE; DROP OWNED BY trader; DROP ROLE trader")
-            await psql.close()
-
-
-async def test_a_row_that_is_no_message_does_not_stop_the_log(database: str) -> None:
-    async with an_exchange(database) as channel:
-        model, live = await an_active_model(channel), watch(channel)
-        await started(live)
-        huge = INSERT.replace("severity_score)", "severity_score, anomaly_details)").replace("5.5)", "5.5, $3)")
-        psql = await session(database)
-        strange = await psql.fetchval(huge, model, "MSFT", '{"volume": 1' + "0" * 400 + "}")
-        for faulty in ("[1]", "[" * 30 + "]" * 30, '{"a": ' * 30 + "1" + "}" * 30):
-            with pytest.raises(asyncpg.CheckViolationError):
-                await psql.execute(huge, model, "MSFT", faulty)
-        with pytest.raises(asyncpg.CheckViolationError):
-            await psql.execute(INSERT.replace("now()", "'infinity'"), model, "MSFT")
-        await psql.close()
-        given = an_anomaly(model)
-        await report(channel, given)
+        run_id, live = await a_running_run(channel), subscribe(channel)
+        await until(live, "caught_up")
+        stub = OptimizationServiceStub(channel)
+        contents: list[dict[str, Any]] = [
+            {"best_fitness": -1e300, "population_diversity": 0.1, "average_fitness": 5e-324},
+            {"best_fitness": 0.1, "best_individual": {"a": [1, None, {"b": "é\n"}], "c": 1.5e-7, "d": {}}},
+        ]
+        requests = [a_generation(run_id, number, **content) for number, content in enumerate(contents)]
+        answers = [await stub.RecordGeneration(request) for request in requests]
         received = await events(live, 2)
-        assert ids(received) == [strange, given.anomaly_id]
-        assert (received[0].anomaly.symbol, received[0].anomaly.HasField("anomaly_details")) == ("MSFT", False)
+        assert [event.generation for event in received] == [answer.generation for answer in answers]
+        # A server that has just begun remembers nothing.
+        async with an_exchange(database) as fresh:
+            assert await events(subscribe(fresh, earliest=EARLIEST), 2) == received
 
 
-def test_what_a_newer_replica_logs_is_passed_over() -> None:
-    assert event_of((7, "MOON", "ROSE", NOW, {"symbol": "AAPL"})).encoded == b""
-    content = {"symbol": "AAPL", "anomaly_type": None, "phase": "full", "severity_score": 2}
-    encoded = event_of((7, "ANOMALY", "FORGOTTEN", NOW, content)).encoded
-    event = AnomalyEvent.FromString(encoded[2:])
-    assert (event.sequence, event.kind, event.anomaly.symbol, event.anomaly.severity_score) == (7, 0, "AAPL", 2)
-
-
-async def test_of_two_who_wait_for_each_other_one_is_told_to_repeat(database: str) -> None:
+async def test_a_filter_lets_by_the_same_live_and_replayed(database: str) -> None:
     async with an_exchange(database) as channel:
-        model = await an_active_model(channel)
-        first, second = an_anomaly(model), an_anomaly(model)
-        await report(channel, first, second)
-        psql = await session(database)
-        async with psql.transaction():
-            await psql.execute(LOCK, second.anomaly_id)
-            waiting = asyncio.ensure_future(report(channel, first, second))
-            await somebody_waits(psql)
-            await psql.execute(LOCK, first.anomaly_id)
-        await psql.close()
-        # Who waited first looks first whether he waits in vain.
-        error = await refusal(waiting)
-        assert (error.code(), details(error).reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
-        assert [result.duplicate for result in (await report(channel, first, second)).results] == [True, True]
+        runs = [await a_running_run(channel) for _ in range(3)]
+        get = [pb.GetOptimizationRunRequest(run_id=run_id) for run_id in runs]
+        models = [(await OptimizationServiceStub(channel).GetOptimizationRun(each)).run.model_id for each in get]
+        cases: list[tuple[dict[str, Any], list[str]]] = [
+            ({}, runs),
+            ({"run_ids": [runs[0].upper()]}, [runs[0]]),
+            ({"run_ids": runs[:2]}, runs[:2]),
+            ({"model_ids": [models[2], models[0]]}, [runs[0], runs[2]]),
+            ({"model_ids": models[:2], "run_ids": runs[1:]}, [runs[1]]),
+        ]
+        live = [subscribe(channel, filter=wanted) for wanted, _ in cases]
+        for stream in live:
+            await until(stream, "caught_up")
+        for run_id in runs:
+            await record(channel, run_id, [7])
+        async with an_exchange(database) as fresh:
+            for stream, (wanted, expected) in zip(live, cases, strict=True):
+                replayed = await until(subscribe(fresh, earliest=EARLIEST, filter=wanted), "caught_up")
+                past = [event for message in replayed for event in message.batch.events]
+                assert recorded(past) == [(run_id, 7) for run_id in expected]
+                # The rest is known to be of no interest.
+                assert replayed[-1].position.sequence == 3
+                assert await events(stream, len(expected)) == past
 
 
-async def somebody_waits(connection: asyncpg.Connection) -> None:
-    """Returns when somebody waits for a lock of this connection."""
-    blocked = 0
-    while not blocked:
-        await asyncio.sleep(0.01)
-        blocked = await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+async def test_more_than_a_page_is_replayed_in_order(database: str) -> None:
+    async with an_exchange(database) as channel:
+        run_id, other = [await a_running_run(channel) for _ in range(2)]
+        await execute(database, INSERT, run_id, 0, 1499)
+        await execute(database, INSERT, other, 0, 0)
+        await execute(database, INSERT, run_id, 1500, 2499)
+        async with an_exchange(database) as fresh:
+            received = await events(subscribe(fresh, earliest=EARLIEST, filter={"run_ids": [run_id]}), 2500)
+        assert recorded(received) == [(run_id, number) for number in range(2500)]
+        assert sequences(received) == [number for number in range(1, 2502) if number != 1501]
+
+
+async def test_the_order_is_that_of_the_commits_and_an_open_transaction_holds_up_nobody(database: str) -> None:
+    async with an_exchange(database) as channel:
+        early, late = [await a_running_run(channel) for _ in range(2)]
+        stream = subscribe(channel)
+        await until(stream, "caught_up")
+        connection = await asyncpg.connect(database, server_settings={"search_path": "ai_trading"}, timeout=10)
+        try:
+            async with connection.transaction():
+                await connection.execute(INSERT, late, 0, 0)
+                await record(channel, early, [0])
+                assert recorded(await events(stream, 1)) == [(early, 0)]
+            assert recorded(await events(stream, 1)) == [(late, 0)]
+            given_up = connection.transaction()
+            await given_up.start()
+            await connection.execute(INSERT, late, 1, 1)
+            await given_up.rollback()
+        finally:
+            await connection.close(timeout=10)
+        await record(channel, early, [1])
+        assert sequences(await events(stream, 1)) == [3]
+
+
+async def test_a_position_that_cannot_be_followed_is_refused(database: str) -> None:
+    async with an_exchange(database) as channel:
+        await record(channel, await a_running_run(channel), range(3))
+        position = (await until(subscribe(channel, earliest=EARLIEST), "caught_up"))[-1].position
+        ahead = streams_pb2.Position(epoch=position.epoch, sequence=4)
+        error = await refusal(until(subscribe(channel, after=ahead), "started"))
+        assert (error.code(), details(error)[:2]) == (
+            grpc.StatusCode.OUT_OF_RANGE,
+            ("POSITION_AHEAD", {"head": "3"}),
         )
+        foreign = streams_pb2.Position(epoch="another", sequence=1)
+        error = await refusal(until(subscribe(channel, after=foreign), "started"))
+        assert (error.code(), reason(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "EPOCH_MISMATCH")
+        await execute(database, "SELECT trim_event_log((SELECT commit_time FROM event_log WHERE sequence = 2))")
+        async with an_exchange(database) as fresh:
+            expired = streams_pb2.Position(epoch=position.epoch, sequence=1)
+            error = await refusal(until(subscribe(fresh, after=expired), "started"))
+            assert (error.code(), details(error)[:2]) == (
+                grpc.StatusCode.OUT_OF_RANGE,
+                ("POSITION_EXPIRED", {"floor": "2"}),
+            )
+            assert sequences(await events(subscribe(fresh, earliest=EARLIEST), 1)) == [3]
 
 
-async def test_rows_of_one_request_are_events_in_its_order(database: str) -> None:
+async def test_the_field_at_fault_is_named(database: str, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({"latest": None}, ["start"]),
+        ({"filter": {"run_ids": ["1"]}}, ["filter.run_ids[0]"]),
+        ({"filter": {"run_ids": [""], "model_ids": ["x"]}}, ["filter.run_ids[0]", "filter.model_ids[0]"]),
+        ({"filter": {"model_ids": [f"{0:032}"] * 1001}}, ["filter.model_ids"]),
+        ({"max_batch_size": -1}, ["max_batch_size"]),
+        ({"subscriber_id": "x" * 101}, ["subscriber_id"]),
+    ]
     async with an_exchange(database) as channel:
-        model = await an_active_model(channel)
-        given = [an_anomaly(model) for _ in range(200)]
-        await report(channel, *given)
-        await resolve(channel, given[7].anomaly_id, "Over.")
-        await report(channel, *given)
-        messages = await until(watch(channel, earliest=EARLIEST), "caught_up")
-        assert ids(events_in(messages)) == [each.anomaly_id for each in (*given, given[7])]
+        for changes, fields in cases:
+            with subtests.test(str(fields)):
+                request = pb.SubscribeGenerationsRequest(**{"latest": streams_pb2.Latest(), **changes})
+                call = OptimizationServiceStub(channel).SubscribeGenerations(request)
+                error = await refusal(until(call, "started"))
+                assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+                assert details(error).fields[: len(fields)] == fields
+
+
+async def test_a_stopping_server_says_goodbye_with_the_position(database: str) -> None:
+    async with asyncio.timeout(30), AsyncExitStack() as channels:
+        async with running(chosen(), database) as port:
+            channel = await channels.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+            run_id, stream = await a_running_run(channel), subscribe(channel)
+            await until(stream, "caught_up")
+            await record(channel, run_id, [0])
+            assert sequences(await events(stream, 1)) == [1]
+        messages = await until(stream, "closing")
+        assert messages[-1].position.sequence == 1
+        error = await refusal(until(stream, "started"))
+        assert (error.code(), reason(error)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")

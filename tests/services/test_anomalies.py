@@ -90,7 +90,7 @@ NUMBERS: Final = st.floats(allow_nan=False, allow_infinity=False).map(lambda num
 STRUCTS: Final = st.dictionaries(TEXT, st.none() | st.booleans() | NUMBERS | TEXT | st.lists(NUMBERS), max_size=3)
 TIMES: Final = st.builds(
     lambda seconds, micros: Timestamp(seconds=seconds, nanos=micros * 1000),
-    st.integers(-62_135_596_800, 253_402_300_799),
+    st.integers(-62_135_596_799, 253_402_300_798),
     st.integers(0, 999_999),
 )
 GOOD: Final = st.fixed_dictionaries(

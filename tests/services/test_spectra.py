@@ -102,7 +102,7 @@ GOOD: Final = st.fixed_dictionaries(
         "symbol": st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=32),
         "analysis_time": st.builds(
             lambda seconds, micros: Timestamp(seconds=seconds, nanos=micros * 1000),
-            st.integers(-62_135_596_800, 253_402_300_799),
+            st.integers(-62_135_596_799, 253_402_300_798),
             st.integers(0, 999_999),
         ),
         "analysis_type": TEXT.filter(bool),

@@ -16,13 +16,15 @@ from ai_grpc.exchange.entries import Log
 from ai_grpc.exchange.events import length_delimited, timestamp_of
 from ai_grpc.exchange.follower import Follower
 from ai_grpc.exchange.subscribing import Subscriptions, Topic
-from ai_grpc.v1 import anomalies_pb2
+from ai_grpc.v1 import anomalies_pb2, optimization_pb2, performance_pb2
 
 CHANNEL: Final = "ai_trading_events"
 
 # The event of each topic, and its field that says about what it is.
 EVENTS_OF: Final[dict[str, tuple[type[Any], str]]] = {
     "ANOMALY": (anomalies_pb2.AnomalyEvent, "anomaly"),
+    "GENERATION": (optimization_pb2.GenerationEvent, "generation"),
+    "PERFORMANCE": (performance_pb2.ModelPerformanceEvent, "performance"),
 }
 FACTS: Final = ("symbol", "model_id", "run_id", "severity_score")
 

@@ -8,7 +8,8 @@ import grpc
 from google.protobuf.message import Message
 
 from ai_grpc.errors import AlreadyExists, InvalidArgument, Violation
-from ai_grpc.records import Records, numbers
+from ai_grpc.fields import numbers
+from ai_grpc.records import Records
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import spectra_pb2 as pb
 from ai_grpc.v1.spectra_pb2_grpc import SpectrumServiceServicer
