@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from ai_grpc.v1 import anomalies_pb2 as pb
 from ai_grpc.v1.anomalies_pb2_grpc import AnomalyServiceStub
-from tests.anomalies import an_anomaly, anomaly, report, resolve
+from tests.anomalies import an_anomaly, anomaly, events, report, resolve, watch
 from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal
+from tests.streams import started
 
 NOBODY: Final = str(uuid.uuid4())
 
@@ -135,7 +136,8 @@ async def test_what_was_reported_is_read_as_it_was_given_and_what_is_wrong_is_no
     database: str, contents: list[dict[str, Any]], fault: tuple[str, Any, str], data: Any
 ) -> None:
     async with an_exchange(database) as channel:
-        model = await an_active_model(channel)
+        model, live = await an_active_model(channel), watch(channel)
+        await started(live)
         given = [an_anomaly(model, **content) for content in contents]
         await report(channel, *given)
         again = await report(channel, *given)
@@ -151,6 +153,7 @@ async def test_what_was_reported_is_read_as_it_was_given_and_what_is_wrong_is_no
         for own, other in zip(given, stored, strict=True):
             own.MergeFrom(pb.Anomaly(anomaly_id=other.anomaly_id, create_time=other.create_time))
         assert (stored, listed) == (given, {})
+        assert [event.anomaly for event in await events(live, len(given))] == given
 
 
 async def test_the_field_at_fault_is_named(database: str, subtests: pytest.Subtests) -> None:
