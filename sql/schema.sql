@@ -517,6 +517,7 @@ CREATE FUNCTION ai_trading.log_event() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     SET extra_float_digits TO '1'
+    SET enable_seqscan TO 'off'
     AS $_$
 DECLARE
   head BIGINT;
