@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -71,6 +71,9 @@ class Inbox(Generic[N]):
         finally:
             self._ended = True
             self._changed.set()
+            if isinstance(requests, AsyncGenerator):
+                # Else the loop would do so, after the call.
+                await requests.aclose()
 
     async def take(self) -> list[tuple[N, str]]:
         """All that is there, once something is; nothing at the end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -13,11 +14,13 @@ from ai_grpc.batches import Batch, insert, numbered
 from ai_grpc.db import load_queries
 from ai_grpc.errors import AlreadyExists, InvalidArgument, missing
 from ai_grpc.fields import reader
-from ai_grpc.pagination import page_of, paged
+from ai_grpc.pagination import Filling, Order, page_of
 
 # A parameter of a query is named as the field it comes from; not the casts.
 PARAMETER: Final = re.compile(r"(?<!:):([a-z]\w*)")
 ACQUIRE_TIMEOUT: Final = 5.0
+FEW: Final = 4
+ORDERS: Final[tuple[Order, ...]] = ("time", "score", "number")
 
 M = TypeVar("M", bound=Message)
 N = TypeVar("N", bound=Message)
@@ -62,10 +65,18 @@ class Records:
     async def page(self, kind: type[M], query: str, request: Any, **given: Any) -> tuple[list[M], str]:
         """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time or
         page_score and page_id, or page_number, as parameters and columns."""
-        page = page_of(request, numbered="page_number" in self._queries[query][1])
-        after = {"page_time": page.after_time, "page_id": page.after_id, "page_number": page.after_number}
-        given |= {"page_limit": page.size + 1, **after, "page_score": page.after_score}
-        return paged(await self.rows(query, request, fresh=False, **given), page, lambda row: message_of(kind, row))
+        names = self._queries[query][1]
+        page = page_of(request, next(order for order in ORDERS if f"page_{order}" in names))
+        given |= {"page_time": page.after_time, "page_score": page.after_score, "page_number": page.after_number}
+        sql, arguments = self._call(query, request, {**given, "page_id": page.after_id, "page_limit": page.size + 1})
+        filling = Filling(page, partial(message_of, kind))
+        async with self._reads.acquire(timeout=ACQUIRE_TIMEOUT) as connection, connection.transaction(readonly=True):
+            cursor = await connection.cursor(sql, *arguments)
+            # A few rows may fill the page, and then the others are not even read.
+            count = FEW
+            while (rows := await cursor.fetch(count)) and all(map(filling.take, rows)):
+                count *= 2
+        return filling.messages, filling.token
 
     async def write(
         self,
