@@ -526,6 +526,7 @@ CREATE FUNCTION ai_trading.log_event() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     SET extra_float_digits TO '1'
+    SET enable_seqscan TO 'off'
     AS $_$
 DECLARE
   head BIGINT;
@@ -895,6 +896,45 @@ CREATE FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) RETURNS TABLE
     'SIGNAL_STATE_' || s.status, s.pattern_id, s.trade_plan_id, s.created_at
 $$;
 
+CREATE TABLE ai_trading.spectrum_analysis (
+    analysis_id uuid NOT NULL,
+    model_id uuid NOT NULL,
+    symbol character varying NOT NULL,
+    analysis_timestamp timestamp with time zone,
+    analysis_type character varying NOT NULL,
+    frequency_components jsonb,
+    spectral_features jsonb,
+    pattern_detected character varying DEFAULT ''::character varying NOT NULL,
+    pattern_confidence numeric(5,4),
+    reconstruction_error double precision,
+    anomaly_score double precision,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT amplitudes_must_be_as_many_as_dominant_frequencies CHECK ((jsonb_array_length((frequency_components -> 'amplitudes'::text)) = jsonb_array_length((frequency_components -> 'dominant_frequencies'::text)))),
+    CONSTRAINT analysis_time_is_required CHECK ((analysis_timestamp IS NOT NULL)),
+    CONSTRAINT analysis_type_has_1_to_50_characters CHECK (((char_length((analysis_type)::text) >= 1) AND (char_length((analysis_type)::text) <= 50))),
+    CONSTRAINT anomaly_score_is_a_finite_number CHECK ((abs(anomaly_score) < 'Infinity'::double precision)),
+    CONSTRAINT dominant_frequencies_has_at_most_1000_elements CHECK ((jsonb_array_length((frequency_components -> 'dominant_frequencies'::text)) <= 1000)),
+    CONSTRAINT frequency_components_has_at_most_128_kib CHECK ((octet_length((frequency_components)::text) <= 131072)),
+    CONSTRAINT frequency_components_is_four_arrays_of_numbers CHECK (((frequency_components ?& ARRAY['dominant_frequencies'::text, 'amplitudes'::text, 'phases'::text, 'significance_scores'::text]) AND ((frequency_components - ARRAY['dominant_frequencies'::text, 'amplitudes'::text, 'phases'::text, 'significance_scores'::text]) = '{}'::jsonb) AND (NOT jsonb_path_exists(frequency_components, '$.*[*]?(@.type() != "number")'::jsonpath)))),
+    CONSTRAINT pattern_confidence_is_between_0_and_1 CHECK (((pattern_confidence >= (0)::numeric) AND (pattern_confidence <= (1)::numeric))),
+    CONSTRAINT pattern_detected_has_at_most_100_characters CHECK ((char_length((pattern_detected)::text) <= 100)),
+    CONSTRAINT phases_must_be_as_many_as_dominant_frequencies CHECK ((jsonb_array_length((frequency_components -> 'phases'::text)) = jsonb_array_length((frequency_components -> 'dominant_frequencies'::text)))),
+    CONSTRAINT reconstruction_error_is_a_finite_number CHECK ((abs(reconstruction_error) < 'Infinity'::double precision)),
+    CONSTRAINT significance_scores_must_be_as_many_as_dominant_frequencies CHECK ((jsonb_array_length((frequency_components -> 'significance_scores'::text)) = jsonb_array_length((frequency_components -> 'dominant_frequencies'::text)))),
+    CONSTRAINT spectral_features_has_at_most_64_kib CHECK ((octet_length((spectral_features)::text) <= 65536)),
+    CONSTRAINT spectral_features_is_an_object CHECK ((jsonb_typeof(spectral_features) = 'object'::text)),
+    CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
+);
+
+CREATE FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum_analysis) RETURNS TABLE(analysis_id text, model_id text, symbol text, analysis_time timestamp with time zone, analysis_type text, frequency_components jsonb, spectral_features jsonb, pattern_detected text, pattern_confidence double precision, reconstruction_error double precision, anomaly_score double precision, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    s.analysis_id::text, s.model_id::text, s.symbol::text, s.analysis_timestamp, s.analysis_type::text,
+    s.frequency_components, s.spectral_features, s.pattern_detected::text, s.pattern_confidence::float8,
+    s.reconstruction_error, s.anomaly_score, s.created_at
+$$;
+
 CREATE TABLE ai_trading.training_sessions (
     session_id uuid NOT NULL,
     model_id uuid NOT NULL,
@@ -1226,6 +1266,9 @@ ALTER TABLE ONLY ai_trading.signal_log
 ALTER TABLE ONLY ai_trading.signal_performance
     ADD CONSTRAINT signal_performance_pkey PRIMARY KEY (performance_id);
 
+ALTER TABLE ONLY ai_trading.spectrum_analysis
+    ADD CONSTRAINT spectrum_analysis_pkey PRIMARY KEY (analysis_id);
+
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_pkey PRIMARY KEY (session_id);
 
@@ -1295,6 +1338,16 @@ CREATE INDEX idx_signal_performance_signal_time ON ai_trading.signal_performance
 
 CREATE INDEX idx_signal_performance_time ON ai_trading.signal_performance USING btree (evaluation_timestamp DESC, performance_id DESC);
 
+CREATE INDEX idx_spectrum_analysis_model_time ON ai_trading.spectrum_analysis USING btree (model_id, analysis_timestamp DESC, analysis_id DESC);
+
+CREATE INDEX idx_spectrum_analysis_pattern_time ON ai_trading.spectrum_analysis USING btree (pattern_detected, analysis_timestamp DESC, analysis_id DESC) WHERE ((pattern_detected)::text <> ''::text);
+
+CREATE INDEX idx_spectrum_analysis_symbol_time ON ai_trading.spectrum_analysis USING btree (symbol, analysis_timestamp DESC, analysis_id DESC);
+
+CREATE INDEX idx_spectrum_analysis_time ON ai_trading.spectrum_analysis USING btree (analysis_timestamp DESC, analysis_id DESC);
+
+CREATE INDEX idx_spectrum_analysis_type_time ON ai_trading.spectrum_analysis USING btree (analysis_type, analysis_timestamp DESC, analysis_id DESC);
+
 CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions USING btree (start_time DESC, session_id DESC) WHERE ((status)::text = 'running'::text);
 
 CREATE INDEX idx_training_sessions_model_time ON ai_trading.training_sessions USING btree (model_id, start_time DESC);
@@ -1352,12 +1405,23 @@ ALTER TABLE ONLY ai_trading.rl_episodes
 ALTER TABLE ONLY ai_trading.signal_performance
     ADD CONSTRAINT signal_performance_signal_id_fkey FOREIGN KEY (signal_id) REFERENCES ai_trading.ai_signals(signal_id);
 
+ALTER TABLE ONLY ai_trading.spectrum_analysis
+    ADD CONSTRAINT spectrum_analysis_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
+
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
 
 GRANT USAGE ON SCHEMA ai_trading TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+
+GRANT UPDATE(anomaly_id) ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+
+GRANT UPDATE(resolved) ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+
+GRANT UPDATE(resolution_timestamp) ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+
+GRANT UPDATE(resolution_note) ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.anomaly_message(a ai_trading.anomaly_detections) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.anomaly_message(a ai_trading.anomaly_detections) TO ai_trading_service;
@@ -1460,6 +1524,11 @@ GRANT SELECT ON TABLE ai_trading.ai_signals TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) TO ai_trading_service;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.spectrum_analysis TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum_analysis) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum_analysis) TO ai_trading_service;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.training_sessions TO ai_trading_service;
 
