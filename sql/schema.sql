@@ -791,17 +791,17 @@ CREATE FUNCTION ai_trading.return_metrics(returns double precision[], periods_pe
     SELECT
       avg(f.value) AS mean, stddev_samp(f.value) AS deviation,
       -- What is smaller than this is left over from rounding: constant returns have no deviation.
-      greatest(1e-15, 1e-12 * max(abs(f.value))) AS noise,
+      1e-12 * greatest(1e-3, max(abs(f.value))) AS noise,
       CASE WHEN min(f.value) > -1 THEN sum(f.step) END AS growth,
       CASE WHEN min(f.value) > -1 THEN 1 - exp(greatest(min(f.fall), -700)) END AS drawdown,
       count(*) AS periods
     FROM falls AS f
   )
   SELECT
-    CASE WHEN s.deviation > s.noise THEN (s.mean - risk_free) / s.deviation * sqrt(periods_per_year) END,
+    CASE WHEN s.deviation > s.noise THEN (s.mean - risk_free) / s.deviation * sqrt(abs(periods_per_year)) END,
     s.drawdown,
     CASE WHEN s.growth < 700 THEN exp(greatest(s.growth, -700)) - 1 END,
-    CASE WHEN s.deviation > s.noise THEN s.deviation * sqrt(periods_per_year) ELSE 0 * s.deviation END,
+    CASE WHEN s.deviation > s.noise THEN s.deviation * sqrt(abs(periods_per_year)) ELSE 0 * s.deviation END,
     CASE WHEN s.drawdown > 1e-12 AND s.growth * periods_per_year / s.periods < 600
       THEN (exp(greatest(s.growth * periods_per_year / s.periods, -700)) - 1) / s.drawdown END
   FROM summary AS s
@@ -1449,7 +1449,9 @@ GRANT ALL ON FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summa
 REVOKE ALL ON FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.signal_performance TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.signal_performance TO ai_trading_service;
+
+GRANT UPDATE(performance_id) ON TABLE ai_trading.signal_performance TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.evaluation_message(p ai_trading.signal_performance) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.evaluation_message(p ai_trading.signal_performance) TO ai_trading_service;
@@ -1493,7 +1495,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.ai_models TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.model_performance TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.model_performance TO ai_trading_service;
+
+GRANT UPDATE(performance_id) ON TABLE ai_trading.model_performance TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.model_performance_message(p ai_trading.model_performance) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.model_performance_message(p ai_trading.model_performance) TO ai_trading_service;
