@@ -56,5 +56,6 @@ class Settings(BaseSettings):
     poll_interval: float = Field(0.25, gt=0)
     sweep_interval: float = Field(1.0, gt=0)
     upkeep_interval: float = Field(10.0, gt=0)
+    feature_retention_days: int = Field(90, ge=0, le=36500)
 
     log_level: str = "INFO"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -186,28 +187,40 @@ def _metadata(signal: pb.Signal, faults: list[tuple[str, str]]) -> str | None:
     return text
 
 
+def check_ids(ids: Mapping[str, Sequence[str]]) -> None:
+    """Checks the fields that select by ids. Raises InvalidArgument with all violations."""
+    if violations := [violation for field, values in ids.items() for violation in _id_violations(field, values)]:
+        raise InvalidArgument(*violations[:MAX_VIOLATIONS])
+
+
+def _id_violations(field: str, ids: Sequence[str]) -> Iterator[Violation]:
+    if len(ids) > MAX_FILTER_VALUES:
+        yield Violation(field, f"must hold at most {MAX_FILTER_VALUES} values")
+    for index, each in enumerate(ids[:MAX_FILTER_VALUES]):
+        if not is_uuid(each):
+            yield Violation(f"{field}[{index}]", "must be a UUID")
+
+
 def check_selection(
     symbols: Sequence[str],
     model_ids: Sequence[str],
-    enums: Iterable[tuple[str, Sequence[int], Iterable[int]]],
-    min_confidence: float,
+    enums: Iterable[tuple[str, Sequence[int], Iterable[int]]] = (),
+    min_confidence: float = 0.0,
     path: str = "",
+    *,
+    min_severity: float = 0.0,
 ) -> None:
-    """Checks what selects signals: `enums` holds a field's name, its values and those that exist.
+    """Checks what selects signals or anomalies: `enums` holds a field's name, its values and those that exist.
 
     Raises InvalidArgument with all violations.
     """
-    violations = [
-        Violation(f"{path}model_ids[{index}]", "must be a UUID")
-        for index, model_id in enumerate(model_ids[:MAX_FILTER_VALUES])
-        if not is_uuid(model_id)
-    ]
+    violations = list(_id_violations(f"{path}model_ids", model_ids))
     violations += (
         Violation(f"{path}symbols[{index}]", "must have 1 to 32 printable characters")
         for index, symbol in enumerate(symbols[:MAX_FILTER_VALUES])
         if not 1 <= len(symbol) <= 32 or not symbol.isprintable()
     )
-    sized: list[tuple[str, Sequence[object]]] = [("symbols", symbols), ("model_ids", model_ids)]
+    sized: list[tuple[str, Sequence[object]]] = [("symbols", symbols)]
     for field, values, known in enums:
         sized.append((field, values))
         allowed = frozenset(known) - {0}
@@ -223,5 +236,7 @@ def check_selection(
     )
     if not 0 <= min_confidence <= 1:
         violations.append(Violation(f"{path}min_confidence", "must be between 0 and 1"))
+    if not 0 <= min_severity < math.inf:
+        violations.append(Violation(f"{path}min_severity", "must be a finite number from 0 on"))
     if violations:
         raise InvalidArgument(*violations[:MAX_VIOLATIONS])

@@ -114,10 +114,10 @@ class PerformanceServicer(PerformanceServiceServicer):
         evaluations = {place: one for place, one in judged.items() if isinstance(one, pb.Evaluation)}
         if not evaluations:
             return {}
-        rows = await self._records.write(
+        batch = await self._records.prepare(
             "record_evaluations", list(evaluations.values()), list(evaluations), ("performance_id",), _exists
         )
-        return {row["performance_id"]: row for row in rows}
+        return {row["performance_id"]: row for row in await self._records.store(batch)}
 
 
 def _check_evaluation(request: pb.EvaluateSignalsRequest) -> None:

@@ -1,0 +1,64 @@
+-- name: put_features
+WITH given AS (
+  -- The last of a key; and in the order of the keys, so that two writers of the same ones wait for each other in line.
+  SELECT DISTINCT ON (g.symbol COLLATE "C", g.feature_set_name COLLATE "C", g.event_time) g.*
+  FROM unnest(
+    :symbol::text[], :event_time::timestamptz[], :feature_set_name::text[], :features::jsonb[], :raw_data_hash::text[],
+    :extraction_method::text[]
+  ) WITH ORDINALITY AS g (symbol, event_time, feature_set_name, features, raw_data_hash, extraction_method, place)
+  ORDER BY g.symbol COLLATE "C", g.feature_set_name COLLATE "C", g.event_time, g.place DESC
+), stored AS (
+  INSERT INTO feature_data AS f (symbol, timestamp, feature_set_name, features, raw_data_hash, extraction_method)
+  SELECT
+    g.symbol, g.event_time, g.feature_set_name, g.features,
+    coalesce(nullif(g.raw_data_hash, ''), encode(sha256(convert_to(g.features::text, 'UTF8')), 'hex')),
+    g.extraction_method
+  FROM given AS g
+  ON CONFLICT (symbol, feature_set_name, timestamp) DO UPDATE
+  SET features = EXCLUDED.features, raw_data_hash = EXCLUDED.raw_data_hash,
+    extraction_method = EXCLUDED.extraction_method, created_at = EXCLUDED.created_at
+  WHERE (f.features, f.raw_data_hash, f.extraction_method) IS DISTINCT FROM (
+    EXCLUDED.features, EXCLUDED.raw_data_hash, EXCLUDED.extraction_method
+  )
+  RETURNING 1
+)
+SELECT count(*) AS stored FROM stored
+
+-- name: look_up_features
+SELECT
+  CASE
+    WHEN m.event_time IS NULL THEN 'STATUS_NOT_FOUND'
+    WHEN a.fresh THEN 'STATUS_PRESENT'
+    ELSE 'STATUS_OUTSIDE_MAX_AGE'
+  END AS status,
+  s.symbol, m.event_time, n.feature_set_name,
+  CASE WHEN a.fresh THEN m.features END AS features, CASE WHEN a.fresh THEN m.raw_data_hash END AS raw_data_hash,
+  CASE WHEN a.fresh THEN m.extraction_method END AS extraction_method,
+  CASE WHEN a.fresh THEN m.create_time END AS create_time
+FROM unnest(:symbols::text[]) WITH ORDINALITY AS s (symbol, place)
+CROSS JOIN unnest(:feature_set_names::text[]) WITH ORDINALITY AS n (feature_set_name, place)
+LEFT JOIN LATERAL (
+  SELECT m.*
+  FROM feature_data AS f, feature_vector_message(f) AS m
+  WHERE f.symbol = s.symbol AND f.feature_set_name = n.feature_set_name
+    AND f.timestamp <= coalesce(:as_of::timestamptz, 'infinity')
+    AND f.created_at <= coalesce(:known_by::timestamptz, 'infinity')
+  ORDER BY f.timestamp DESC
+  LIMIT 1
+) AS m ON TRUE,
+LATERAL (
+  SELECT coalesce(coalesce(:as_of, clock_timestamp()) - m.event_time <= :max_age::interval, TRUE)
+) AS a (fresh)
+ORDER BY s.place, n.place
+
+-- name: read_features
+SELECT m.*
+FROM feature_data AS f, feature_vector_message(f) AS m
+WHERE f.feature_set_name = :feature_set_name
+  AND f.timestamp >= coalesce(:after_time::timestamptz, :start_time)
+  AND f.timestamp < least(:end_time, coalesce(:after_time, :start_time) + :span::interval)
+  AND (f.timestamp, f.symbol) > (coalesce(:after_time, :start_time), :after_symbol)
+  AND (:symbols::text[] = '{}' OR f.symbol = ANY (:symbols))
+  AND f.created_at <= coalesce(:known_by::timestamptz, 'infinity')
+ORDER BY f.timestamp, f.symbol
+LIMIT :page_limit
