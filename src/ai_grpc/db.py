@@ -36,8 +36,6 @@ UNAVAILABLE: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
-    # A deadlock; one of those in it is chosen to try again.
-    asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
     # Two who repeat the same rows in different orders wait for each other: one of them is given up.
     asyncpg.TransactionRollbackError,
