@@ -27,6 +27,11 @@ FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[
 WHERE contype = 'p' AND cardinality(conkey) = 1 AND connamespace = 'ai_trading'::regnamespace
   AND NOT (SELECT relispartition FROM pg_class WHERE oid = conrelid)
 """
+# What a list is of where two tables have ids of the same name.
+LISTED: Final = {
+    "ListEvaluations": "ai_trading.signal_performance",
+    "GetLatestModelPerformance": "ai_trading.latest_model_performance",
+}
 EVENTS: Final = "SELECT (SELECT count(*) FROM ai_trading.signal_log) + (SELECT count(*) FROM ai_trading.event_log)"
 
 
@@ -60,7 +65,7 @@ async def _list_fault(channel: Any, method: Method, admin: asyncpg.Connection, t
         for (parent,) in await admin.fetch(parents):
             await _listed(channel, method, **{required[0]: parent})
         return ""
-    table = tables.get(_item(method).fields[0].name)
+    table = LISTED.get(method.path.rpartition("/")[2]) or tables.get(_item(method).fields[0].name)
     stored = await admin.fetchval(f"SELECT count(*) FROM {table}") if table else read
     return "" if read == stored else f"{table} has {stored} rows and {method.path} {read}"
 
