@@ -44,12 +44,12 @@ class Author:
         self._rng, self._world, self._presence, self._spite = rng, world, presence, spite
         self._seconds = rng.choice(words.SECONDS)
         self._likely: dict[str, Callable[[], Any]] = {
-            "signal_id": lambda: self._one_of(self._fresh, world.signal_ids, 0.6),
+            "signal_id": lambda: self._one_of(self._fresh, world.signal_ids, 0.4),
             "model_id": lambda: self._one_of(self._fresh, world.model_ids, 0.1),
             "model_ids": lambda: rng.choice(world.model_ids),
             "signal_ids": lambda: rng.choice(world.signal_ids),
-            "model_name": lambda: self._one_of(lambda: f"model-{self._fresh()}", world.model_names),
-            "alias": lambda: self._one_of(lambda: f"a-{self._fresh()}", words.ALIASES),
+            "model_name": lambda: self._one_of(lambda: f"model-{self._fresh()}", world.model_names, 0.2),
+            "alias": lambda: self._one_of(lambda: f"a-{self._fresh()}", words.ALIASES, 0.2),
             "description": lambda: f"about {self._fresh()}",
             "epoch": lambda: world.epoch,
             "file_containing_symbol": lambda: rng.choice(world.services),
