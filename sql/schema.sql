@@ -704,6 +704,7 @@ $$;
 
 CREATE FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) RETURNS TABLE(outcome text, stop_requested boolean)
     LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
   r ai_trading.optimization_runs;
@@ -732,11 +733,14 @@ BEGIN
   SELECT
     run, number, row_number() OVER (ORDER BY sign * i.fitness_score DESC, i.place), i.genes, i.fitness_score,
     i.objectives,
-    row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND NOT EXISTS (
-      SELECT FROM ai_trading.optimization_individuals AS former
+    -- Not by EXISTS, which may be planned as a hash of all individuals of the run.
+    row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND (
+      SELECT former.individual_id
+      FROM ai_trading.optimization_individuals AS former
       WHERE former.run_id = run AND former.is_new
         AND former.fitness_score = i.fitness_score AND former.genes = i.genes
-    )
+      LIMIT 1
+    ) IS NULL
   FROM unnest(genes, fitness_scores, objectives) WITH ORDINALITY AS i (genes, fitness_score, objectives, place);
 
   IF best IS NULL AND best_genes IS NULL THEN
