@@ -14,6 +14,8 @@ from ai_grpc.errors import InvalidArgument
 from ai_grpc.ingest import MAX_BYTES, MAX_ROWS, ingest
 from ai_grpc.v1.training_pb2 import AddEpisodesRequest, Episode
 
+Write = list[tuple[int, str]]
+
 QUARTER: Final = MAX_BYTES // 4
 
 
@@ -21,13 +23,21 @@ class Table:
     """Takes what is written when it is let go."""
 
     def __init__(self) -> None:
-        self.writes: list[list[tuple[int, str]]] = []
+        self.writes: list[Write] = []
         self.started, self.go = asyncio.Event(), asyncio.Event()
         self.fault: Exception | None = None
 
-    async def write(self, episodes: Sequence[Episode], places: Sequence[str]) -> None:
-        """As `Records.write` would."""
-        self.writes.append([(each.episode_number, place) for each, place in zip(episodes, places, strict=True)])
+    async def prepare(self, episodes: Sequence[Episode], places: Sequence[str]) -> Write:
+        """As `Records.prepare`."""
+        await asyncio.sleep(0)
+        batch = [(each.episode_number, place) for each, place in zip(episodes, places, strict=True)]
+        if any(number < 0 for number, _ in batch):
+            raise LookupError(str(batch))
+        return batch
+
+    async def store(self, batch: Write) -> None:
+        """As `Records.store`."""
+        self.writes.append(batch)
         self.started.set()
         await self.go.wait()
         if self.fault is not None:
@@ -68,7 +78,7 @@ def a_request(*numbers: int, size: int = 0) -> AddEpisodesRequest:
 async def ingesting(client: Client, table: Table) -> AsyncIterator[asyncio.Task[int]]:
     """An ingest that has begun its first write and read all that it would read. Nothing of it is left afterwards."""
     before = asyncio.all_tasks()
-    task = asyncio.create_task(ingest(client.send(), "episodes", table.write))
+    task = asyncio.create_task(ingest(client.send(), "episodes", table.prepare, table.store))
     await asyncio.wait_for(table.started.wait(), 5)
     read = -1
     while read != client.read:
@@ -81,35 +91,35 @@ async def ingesting(client: Client, table: Table) -> AsyncIterator[asyncio.Task[
     assert asyncio.all_tasks() - before == set()
 
 
-async def test_what_arrives_during_a_write_is_gathered_for_the_next_in_order() -> None:
+async def test_what_arrives_meanwhile_is_gathered_in_order() -> None:
     client, table = Client(*(a_request(n, n + 100) for n in range(10))), Table()
     async with ingesting(client, table) as task:
         table.go.set()
         assert await task == 20
-    first, second = table.numbers
-    assert first + second == list(chain.from_iterable((n, n + 100) for n in range(10)))
-    assert first == [0, 100]
-    assert table.writes[1][:3] == [
-        (1, "requests[1].episodes[0]"),
-        (101, "requests[1].episodes[1]"),
+    # The first is stored, the second was prepared at once, and the others came meanwhile.
+    assert [len(write) for write in table.writes] == [2, 2, 16]
+    assert list(chain.from_iterable(table.numbers)) == list(chain.from_iterable((n, n + 100) for n in range(10)))
+    assert table.writes[2][:3] == [
         (2, "requests[2].episodes[0]"),
+        (102, "requests[2].episodes[1]"),
+        (3, "requests[3].episodes[0]"),
     ]
 
 
 async def test_a_stream_of_nothing_writes_nothing() -> None:
     table = Table()
-    assert await ingest(Client().send(), "episodes", table.write) == 0
+    assert await ingest(Client().send(), "episodes", table.prepare, table.store) == 0
     assert table.writes == []
 
 
 async def test_no_more_rows_are_read_ahead_than_one_write_takes() -> None:
     client, table = Client(*(a_request(*range(n * 300, n * 300 + 300)) for n in range(9))), Table()
     async with ingesting(client, table) as task:
-        # One is being written, three wait, and one more is in the hand of the reader.
-        assert client.read == 5
+        # One is being stored, one is prepared, three wait, and one more is in the hand of the reader.
+        assert client.read == 6
         table.go.set()
         assert await task == 2700
-    assert [len(write) for write in table.writes[:2]] == [300, 900]
+    assert [len(write) for write in table.writes[:3]] == [300, 300, 900]
     assert max(map(len, table.writes)) <= MAX_ROWS
     assert list(chain.from_iterable(table.numbers)) == list(range(2700))
 
@@ -117,10 +127,10 @@ async def test_no_more_rows_are_read_ahead_than_one_write_takes() -> None:
 async def test_no_more_bytes_are_read_ahead_than_one_write_takes() -> None:
     client, table = Client(*(a_request(n, size=QUARTER + 1) for n in range(9))), Table()
     async with ingesting(client, table) as task:
-        assert client.read == 5
+        assert client.read == 6
         table.go.set()
         assert await task == 9
-    assert table.numbers[:2] == [[0], [1, 2, 3]]
+    assert table.numbers[:3] == [[0], [1], [2, 3, 4]]
     assert list(chain.from_iterable(table.numbers)) == list(range(9))
 
 
@@ -150,7 +160,7 @@ async def test_a_client_that_fails_ends_it_after_what_was_read() -> None:
         table.go.set()
         with pytest.raises(ConnectionError, match="gone"):
             await task
-    assert table.numbers == [[1], [2, 3]]
+    assert table.numbers == [[1], [2], [3]]
 
 
 @pytest.mark.parametrize("requests", [2, 2000])
@@ -163,6 +173,24 @@ async def test_a_write_that_fails_ends_the_reading(requests: int) -> None:
         with pytest.raises(ValueError, match="no"):
             await task
         assert len(table.writes) == 1
+
+
+async def test_of_two_batches_that_fail_the_first_is_told_of() -> None:
+    client, table = Client(a_request(1), a_request(-1)), Table()
+    async with ingesting(client, table) as task:
+        table.fault = ValueError("no")
+        table.go.set()
+        with pytest.raises(ValueError, match="no"):
+            await task
+
+
+async def test_what_cannot_be_prepared_ends_it_after_those_before() -> None:
+    client, table = Client(a_request(1), a_request(-1), a_request(2), end=False), Table()
+    async with ingesting(client, table) as task:
+        table.go.set()
+        with pytest.raises(LookupError):
+            await task
+    assert table.numbers == [[1]]
 
 
 @pytest.mark.parametrize("requests", [2, 2000])

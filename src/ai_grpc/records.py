@@ -96,12 +96,29 @@ class Records:
 
         Raises InvalidArgument or NotFound for the first item at fault.
         """
+        return await self.store(await self.prepare(query, items, places, key, exists, **given))
+
+    async def prepare(
+        self,
+        query: str,
+        items: Sequence[N],
+        places: str | Sequence[str],
+        key: Sequence[str] = (),
+        exists: Callable[[N], AlreadyExists] | None = None,
+        **given: Any,
+    ) -> Batch[N]:
+        """What `write` would store, without the database. Raises InvalidArgument for the first item at fault."""
         one_request = isinstance(places, str)
         if isinstance(places, str):
             places = numbered(places, len(items))
         batch = Batch(self._queries[query], given, items, places, key, exists)
+        await batch.prepare()
         if one_request and key:
             batch.check_unique()
+        return batch
+
+    async def store(self, batch: Batch[Any]) -> Sequence[Any]:
+        """Writes what was prepared. Raises InvalidArgument or NotFound for the first item that the database refuses."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             return await insert(connection, batch)
 
@@ -117,6 +134,7 @@ class Records:
         if not items:
             return await self._pool.fetchrow(sql, *(own.get(name, []) for name in names))
         batch = Batch((sql, names), own, items, numbered(field, len(items)))
+        await batch.prepare()
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             rows = await insert(connection, batch, within=request)
         return next(iter(rows), None)

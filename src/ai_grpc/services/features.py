@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Final, cast
 
 import grpc
 from google.protobuf.message import Message
 
+from ai_grpc.batches import Batch
 from ai_grpc.errors import InvalidArgument, Violation
 from ai_grpc.ingest import ingest
 from ai_grpc.pagination import fitting
@@ -41,7 +42,8 @@ class FeatureServicer(FeatureServiceServicer):
         self, request_iterator: AsyncIterator[pb.PutFeatureStreamRequest], context: Context
     ) -> pb.PutFeatureStreamResponse:
         stored: list[int] = []
-        count = await ingest(request_iterator, "vectors", partial(self._put, stored))
+        prepare = partial(self._records.prepare, "put_features")
+        count = await ingest(request_iterator, "vectors", prepare, partial(self._store, stored))
         return pb.PutFeatureStreamResponse(vectors=count, stored=sum(stored))
 
     async def GetLatestFeatures(
@@ -66,8 +68,8 @@ class FeatureServicer(FeatureServiceServicer):
             after = {"after_time": rows[len(vectors) - 1]["event_time"], "after_symbol": vectors[-1].symbol}
             limit = max(1, min(2 * limit, MAX_PAGE, len(vectors) * PAGE_BYTES // response.ByteSize()))
 
-    async def _put(self, stored: list[int], vectors: Sequence[pb.FeatureVector], places: Sequence[str]) -> None:
-        rows = await self._records.write("put_features", vectors, places)
+    async def _store(self, stored: list[int], batch: Batch[pb.FeatureVector]) -> None:
+        rows = await self._records.store(batch)
         stored.append(rows[0]["stored"])
 
     async def _look_up(self, request: Any, **given: object) -> list[pb.FeatureLookup]:
