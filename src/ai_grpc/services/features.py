@@ -59,7 +59,7 @@ class FeatureServicer(FeatureServiceServicer):
         self, request: pb.ReadFeaturesRequest, context: Context
     ) -> AsyncIterator[pb.ReadFeaturesResponse]:
         _check_read(request)
-        after: dict[str, object] = {"after_time": None, "after_symbol": ""}
+        after: dict[str, Any] = {"after_time": None, "after_symbol": ""}
         limit = FIRST_PAGE
         while rows := await self._records.rows("read_features", request, page_limit=limit, **after):
             vectors = fitting(message_of(pb.FeatureVector, row) for row in rows)
@@ -72,7 +72,7 @@ class FeatureServicer(FeatureServiceServicer):
         rows = await self._records.store(batch)
         stored.append(rows[0]["stored"])
 
-    async def _look_up(self, request: Any, **given: object) -> list[pb.FeatureLookup]:
+    async def _look_up(self, request: Any, **given: Any) -> list[pb.FeatureLookup]:
         _check_lookup(request)
         rows = await self._records.rows("look_up_features", request, **given)
         return [pb.FeatureLookup(status=row["status"], vector=message_of(pb.FeatureVector, row)) for row in rows]
