@@ -183,14 +183,18 @@ DECLARE
   partition TEXT;
   past TEXT[] := '{}';
   kept BOOLEAN;
+  estimate BIGINT;
   count BIGINT;
   removed BIGINT := 0;
 BEGIN
+  IF retention_days < 0 THEN
+    RAISE EXCEPTION 'retention_days is negative' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF NOT pg_try_advisory_xact_lock(4711001, 7) THEN
     RETURN 0;
   END IF;
-  FOR partition, kept IN
-    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT'
+  FOR partition, kept, estimate IN
+    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT', c.reltuples
     FROM pg_inherits AS i
     JOIN pg_class AS c ON c.oid = i.inhrelid,
       pg_get_expr(c.relpartbound, c.oid) AS b (bound)
@@ -198,6 +202,8 @@ BEGIN
       AND (b.bound = 'DEFAULT' OR substring(b.bound FROM 'TO \(''(.*)''\)')::TIMESTAMPTZ <= moment)
   LOOP
     IF NOT kept THEN
+      -- Nobody puts the past into it between the look and the drop.
+      EXECUTE format('LOCK TABLE %s IN SHARE MODE', partition);
       EXECUTE format('SELECT EXISTS (SELECT FROM %s AS f WHERE f.created_at >= $1)', partition) INTO kept USING moment;
     END IF;
     IF kept THEN
@@ -208,7 +214,10 @@ BEGIN
       ) USING moment;
       GET DIAGNOSTICS count = ROW_COUNT;
     ELSE
-      EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      count := estimate;
+      IF estimate < 10000000 THEN
+        EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      END IF;
       past := past || partition;
     END IF;
     removed := removed + count;
@@ -517,6 +526,7 @@ CREATE FUNCTION ai_trading.log_event() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     SET extra_float_digits TO '1'
+    SET enable_seqscan TO 'off'
     AS $_$
 DECLARE
   head BIGINT;
@@ -554,21 +564,20 @@ BEGIN
     RETURN 0;
   END IF;
   FOR number IN 0 .. 1 LOOP
-    first := date_trunc('week', clock_timestamp()) + number * INTERVAL '1 week';
-    name := 'feature_data_' || to_char(first, 'YYYY_MM_DD');
+    first := date_trunc('month', clock_timestamp()) + number * INTERVAL '1 month';
+    name := 'feature_data_' || to_char(first, 'YYYY_MM');
     CONTINUE WHEN to_regclass(format('ai_trading.%I', name)) IS NOT NULL;
     EXECUTE format('CREATE TABLE ai_trading.%I (LIKE ai_trading.feature_data INCLUDING ALL)', name);
-    -- Rows of that week may come until the partition is attached.
-    LOCK TABLE ai_trading.feature_data_default IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE ai_trading.feature_data IN ACCESS EXCLUSIVE MODE;
     EXECUTE format(
       'WITH moved AS (
          DELETE FROM ai_trading.feature_data_default AS f WHERE f.timestamp >= $1 AND f.timestamp < $2 RETURNING f.*
        )
        INSERT INTO ai_trading.%I SELECT * FROM moved', name
-    ) USING first, first + INTERVAL '1 week';
+    ) USING first, first + INTERVAL '1 month';
     EXECUTE format(
       'ALTER TABLE ai_trading.feature_data ATTACH PARTITION ai_trading.%I FOR VALUES FROM (%L) TO (%L)',
-      name, first, first + INTERVAL '1 week'
+      name, first, first + INTERVAL '1 month'
     );
     count := count + 1;
   END LOOP;
@@ -782,17 +791,17 @@ CREATE FUNCTION ai_trading.return_metrics(returns double precision[], periods_pe
     SELECT
       avg(f.value) AS mean, stddev_samp(f.value) AS deviation,
       -- What is smaller than this is left over from rounding: constant returns have no deviation.
-      greatest(1e-15, 1e-12 * max(abs(f.value))) AS noise,
+      1e-12 * greatest(1e-3, max(abs(f.value))) AS noise,
       CASE WHEN min(f.value) > -1 THEN sum(f.step) END AS growth,
       CASE WHEN min(f.value) > -1 THEN 1 - exp(greatest(min(f.fall), -700)) END AS drawdown,
       count(*) AS periods
     FROM falls AS f
   )
   SELECT
-    CASE WHEN s.deviation > s.noise THEN (s.mean - risk_free) / s.deviation * sqrt(periods_per_year) END,
+    CASE WHEN s.deviation > s.noise THEN (s.mean - risk_free) / s.deviation * sqrt(abs(periods_per_year)) END,
     s.drawdown,
     CASE WHEN s.growth < 700 THEN exp(greatest(s.growth, -700)) - 1 END,
-    CASE WHEN s.deviation > s.noise THEN s.deviation * sqrt(periods_per_year) ELSE 0 * s.deviation END,
+    CASE WHEN s.deviation > s.noise THEN s.deviation * sqrt(abs(periods_per_year)) ELSE 0 * s.deviation END,
     CASE WHEN s.drawdown > 1e-12 AND s.growth * periods_per_year / s.periods < 600
       THEN (exp(greatest(s.growth * periods_per_year / s.periods, -700)) - 1) / s.drawdown END
   FROM summary AS s
@@ -885,6 +894,45 @@ CREATE FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) RETURNS TABLE
     trim_scale(s.price_target)::text, trim_scale(s.stop_loss)::text, trim_scale(s.take_profit)::text,
     trim_scale(s.reference_price)::text, s.signal_timestamp, s.market_data_timestamp, s.expires_at, s.metadata,
     'SIGNAL_STATE_' || s.status, s.pattern_id, s.trade_plan_id, s.created_at
+$$;
+
+CREATE TABLE ai_trading.spectrum_analysis (
+    analysis_id uuid NOT NULL,
+    model_id uuid NOT NULL,
+    symbol character varying NOT NULL,
+    analysis_timestamp timestamp with time zone,
+    analysis_type character varying NOT NULL,
+    frequency_components jsonb,
+    spectral_features jsonb,
+    pattern_detected character varying DEFAULT ''::character varying NOT NULL,
+    pattern_confidence numeric(5,4),
+    reconstruction_error double precision,
+    anomaly_score double precision,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT amplitudes_must_be_as_many_as_dominant_frequencies CHECK ((jsonb_array_length((frequency_components -> 'amplitudes'::text)) = jsonb_array_length((frequency_components -> 'dominant_frequencies'::text)))),
+    CONSTRAINT analysis_time_is_required CHECK ((analysis_timestamp IS NOT NULL)),
+    CONSTRAINT analysis_type_has_1_to_50_characters CHECK (((char_length((analysis_type)::text) >= 1) AND (char_length((analysis_type)::text) <= 50))),
+    CONSTRAINT anomaly_score_is_a_finite_number CHECK ((abs(anomaly_score) < 'Infinity'::double precision)),
+    CONSTRAINT dominant_frequencies_has_at_most_1000_elements CHECK ((jsonb_array_length((frequency_components -> 'dominant_frequencies'::text)) <= 1000)),
+    CONSTRAINT frequency_components_has_at_most_128_kib CHECK ((octet_length((frequency_components)::text) <= 131072)),
+    CONSTRAINT frequency_components_is_four_arrays_of_numbers CHECK (((frequency_components ?& ARRAY['dominant_frequencies'::text, 'amplitudes'::text, 'phases'::text, 'significance_scores'::text]) AND ((frequency_components - ARRAY['dominant_frequencies'::text, 'amplitudes'::text, 'phases'::text, 'significance_scores'::text]) = '{}'::jsonb) AND (NOT jsonb_path_exists(frequency_components, '$.*[*]?(@.type() != "number")'::jsonpath)))),
+    CONSTRAINT pattern_confidence_is_between_0_and_1 CHECK (((pattern_confidence >= (0)::numeric) AND (pattern_confidence <= (1)::numeric))),
+    CONSTRAINT pattern_detected_has_at_most_100_characters CHECK ((char_length((pattern_detected)::text) <= 100)),
+    CONSTRAINT phases_must_be_as_many_as_dominant_frequencies CHECK ((jsonb_array_length((frequency_components -> 'phases'::text)) = jsonb_array_length((frequency_components -> 'dominant_frequencies'::text)))),
+    CONSTRAINT reconstruction_error_is_a_finite_number CHECK ((abs(reconstruction_error) < 'Infinity'::double precision)),
+    CONSTRAINT significance_scores_must_be_as_many_as_dominant_frequencies CHECK ((jsonb_array_length((frequency_components -> 'significance_scores'::text)) = jsonb_array_length((frequency_components -> 'dominant_frequencies'::text)))),
+    CONSTRAINT spectral_features_has_at_most_64_kib CHECK ((octet_length((spectral_features)::text) <= 65536)),
+    CONSTRAINT spectral_features_is_an_object CHECK ((jsonb_typeof(spectral_features) = 'object'::text)),
+    CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
+);
+
+CREATE FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum_analysis) RETURNS TABLE(analysis_id text, model_id text, symbol text, analysis_time timestamp with time zone, analysis_type text, frequency_components jsonb, spectral_features jsonb, pattern_detected text, pattern_confidence double precision, reconstruction_error double precision, anomaly_score double precision, create_time timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT
+    s.analysis_id::text, s.model_id::text, s.symbol::text, s.analysis_timestamp, s.analysis_type::text,
+    s.frequency_components, s.spectral_features, s.pattern_detected::text, s.pattern_confidence::float8,
+    s.reconstruction_error, s.anomaly_score, s.created_at
 $$;
 
 CREATE TABLE ai_trading.training_sessions (
@@ -1218,6 +1266,9 @@ ALTER TABLE ONLY ai_trading.signal_log
 ALTER TABLE ONLY ai_trading.signal_performance
     ADD CONSTRAINT signal_performance_pkey PRIMARY KEY (performance_id);
 
+ALTER TABLE ONLY ai_trading.spectrum_analysis
+    ADD CONSTRAINT spectrum_analysis_pkey PRIMARY KEY (analysis_id);
+
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_pkey PRIMARY KEY (session_id);
 
@@ -1287,6 +1338,16 @@ CREATE INDEX idx_signal_performance_signal_time ON ai_trading.signal_performance
 
 CREATE INDEX idx_signal_performance_time ON ai_trading.signal_performance USING btree (evaluation_timestamp DESC, performance_id DESC);
 
+CREATE INDEX idx_spectrum_analysis_model_time ON ai_trading.spectrum_analysis USING btree (model_id, analysis_timestamp DESC, analysis_id DESC);
+
+CREATE INDEX idx_spectrum_analysis_pattern_time ON ai_trading.spectrum_analysis USING btree (pattern_detected, analysis_timestamp DESC, analysis_id DESC) WHERE ((pattern_detected)::text <> ''::text);
+
+CREATE INDEX idx_spectrum_analysis_symbol_time ON ai_trading.spectrum_analysis USING btree (symbol, analysis_timestamp DESC, analysis_id DESC);
+
+CREATE INDEX idx_spectrum_analysis_time ON ai_trading.spectrum_analysis USING btree (analysis_timestamp DESC, analysis_id DESC);
+
+CREATE INDEX idx_spectrum_analysis_type_time ON ai_trading.spectrum_analysis USING btree (analysis_type, analysis_timestamp DESC, analysis_id DESC);
+
 CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions USING btree (start_time DESC, session_id DESC) WHERE ((status)::text = 'running'::text);
 
 CREATE INDEX idx_training_sessions_model_time ON ai_trading.training_sessions USING btree (model_id, start_time DESC);
@@ -1344,12 +1405,23 @@ ALTER TABLE ONLY ai_trading.rl_episodes
 ALTER TABLE ONLY ai_trading.signal_performance
     ADD CONSTRAINT signal_performance_signal_id_fkey FOREIGN KEY (signal_id) REFERENCES ai_trading.ai_signals(signal_id);
 
+ALTER TABLE ONLY ai_trading.spectrum_analysis
+    ADD CONSTRAINT spectrum_analysis_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
+
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_trading.ai_models(model_id);
 
 GRANT USAGE ON SCHEMA ai_trading TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+
+GRANT UPDATE(anomaly_id) ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+
+GRANT UPDATE(resolved) ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+
+GRANT UPDATE(resolution_timestamp) ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
+
+GRANT UPDATE(resolution_note) ON TABLE ai_trading.anomaly_detections TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.anomaly_message(a ai_trading.anomaly_detections) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.anomaly_message(a ai_trading.anomaly_detections) TO ai_trading_service;
@@ -1377,7 +1449,9 @@ GRANT ALL ON FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summa
 REVOKE ALL ON FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.signal_performance TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.signal_performance TO ai_trading_service;
+
+GRANT UPDATE(performance_id) ON TABLE ai_trading.signal_performance TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.evaluation_message(p ai_trading.signal_performance) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.evaluation_message(p ai_trading.signal_performance) TO ai_trading_service;
@@ -1421,7 +1495,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.ai_models TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.model_performance TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.model_performance TO ai_trading_service;
+
+GRANT UPDATE(performance_id) ON TABLE ai_trading.model_performance TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.model_performance_message(p ai_trading.model_performance) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.model_performance_message(p ai_trading.model_performance) TO ai_trading_service;
@@ -1452,6 +1528,11 @@ GRANT SELECT ON TABLE ai_trading.ai_signals TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) TO ai_trading_service;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.spectrum_analysis TO ai_trading_service;
+
+REVOKE ALL ON FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum_analysis) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum_analysis) TO ai_trading_service;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.training_sessions TO ai_trading_service;
 

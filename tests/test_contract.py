@@ -38,6 +38,7 @@ ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
     ("direction_is_known", optimization_pb2.FitnessDirection.DESCRIPTOR, "FITNESS_DIRECTION_"),
 ]
 
+EVENT_LOG: Final = (("event_log", "sequence"), ("event_log_meta", "floor"))
 STEMS: Final = sorted(path.stem for path in (ROOT / "src" / "ai_grpc" / "queries").glob("*.sql"))
 QUERIES: Final = {(stem, name): bound(sql)[0] for stem in STEMS for name, sql in load_queries(stem).items()}
 COUNT_PARAMETERS: Final = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'query'"
@@ -55,6 +56,8 @@ INDEXES: Final = {
     "idx_anomaly_detections_symbol_time",
     "idx_anomaly_detections_severity",
     "idx_anomaly_detections_unresolved",
+    "idx_spectrum_analysis_symbol_time",
+    "idx_spectrum_analysis_type_time",
     "idx_model_performance_model_period",
     "idx_model_performance_sharpe",
 }
@@ -106,7 +109,7 @@ async def test_the_indexes_of_the_specification_exist(database: str) -> None:
 async def test_the_service_cannot_write_the_log_but_by_its_functions(
     service: asyncpg.Connection, subtests: pytest.Subtests
 ) -> None:
-    for table, column in (("ai_signals", "sequence"), ("signal_log", "sequence"), ("log_meta", "floor")):
+    for table, column in (("ai_signals", "sequence"), ("signal_log", "sequence"), ("log_meta", "floor"), *EVENT_LOG):
         for statement in (
             f"INSERT INTO {table} DEFAULT VALUES",
             f"UPDATE {table} SET {column} = {column}",

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import pytest
@@ -94,9 +94,14 @@ def exists(episode: pb.Episode) -> AlreadyExists:
     return AlreadyExists(errors_pb2.ERROR_REASON_EPISODE_EXISTS, f"{episode.session_id} {episode.episode_number}")
 
 
-async def write(records: Records, episodes: list[pb.Episode], places: Any = "episodes") -> list[tuple[int, bool]]:
-    """The number of each row that comes back, and whether it had been there."""
-    rows = await records.write("add_episodes", episodes, places, KEY, exists)
+async def write(
+    records: Records, episodes: list[pb.Episode], places: list[str] | None = None
+) -> list[tuple[int, bool]]:
+    """The number of each row that comes back, and whether it had been there. With places, they are of a stream."""
+    if places is None:
+        rows = await records.write("add_episodes", episodes, "episodes", KEY, exists)
+    else:
+        rows = await records.store(await records.prepare("add_episodes", episodes, places, KEY, exists))
     return sorted((row["episode_number"], row["duplicate"]) for row in rows)
 
 

@@ -76,7 +76,8 @@ CREATE CONSTRAINT TRIGGER anomaly_4_opened_again AFTER UPDATE ON ai_trading.anom
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.resolved AND NOT NEW.resolved)
   EXECUTE FUNCTION ai_trading.log_event('ANOMALY', 'REPORTED', 'anomaly_message', 'anomaly_id');
 
-GRANT SELECT, INSERT, UPDATE ON ai_trading.anomaly_detections TO ai_trading_service;
+GRANT SELECT, INSERT, UPDATE (anomaly_id, resolved, resolution_timestamp, resolution_note)
+  ON ai_trading.anomaly_detections TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.anomaly_message FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ai_trading.anomaly_message TO ai_trading_service;
 

@@ -38,6 +38,7 @@ from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.optimization import OptimizationServicer
 from ai_grpc.services.performance import PerformanceServicer
 from ai_grpc.services.signals import SignalServicer
+from ai_grpc.services.spectra import SpectrumServicer
 from ai_grpc.services.training import TrainingServicer
 from ai_grpc.settings import MIB, Settings
 from ai_grpc.upkeep import Upkeep
@@ -183,6 +184,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "OptimizationService": OptimizationServicer(records("optimization"), topics),
         "FeatureService": FeatureServicer(records("features")),
         "AnomalyService": AnomalyServicer(records("anomalies"), topics),
+        "SpectrumService": SpectrumServicer(records("spectra")),
         "PerformanceService": PerformanceServicer(records("performance"), topics),
     }
     access_log = AccessLog(worker)

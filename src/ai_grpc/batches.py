@@ -24,7 +24,7 @@ N = TypeVar("N", bound=Message)
 
 
 class Batch(Generic[N]):
-    """At least one item, each with its place in the request, and the query that writes them."""
+    """At least one item, each with its place in the request, as the arguments of the query that writes them."""
 
     def __init__(
         self,
@@ -38,23 +38,24 @@ class Batch(Generic[N]):
         self._sql, self._names = query
         self._given, self._key, self._exists = given, key, exists
         self.items, self.places = items, places
-        # What each item brings to the query, and what tells it apart.
         self._rows: list[list[object]] = []
         self._keys: list[tuple[object, ...]] = []
 
-    async def prepare(self) -> None:
-        """Makes arguments of the items. Raises InvalidArgument for the first that cannot be sent."""
+    async def read(self) -> None:
+        """Reads the arguments, pausing for others. Raises InvalidArgument for the first item that cannot be sent."""
         descriptor = self.items[0].DESCRIPTOR
         readers = [reader(descriptor, name, listed=True) for name in self._names if name not in self._given]
         key_readers = [reader(descriptor, name) for name in self._key]
         for index, (item, place) in enumerate(zip(self.items, self.places, strict=True)):
-            if index % SLICE == SLICE - 1:
+            if not index % SLICE:
                 await asyncio.sleep(0)
             self._rows.append(_read(item, place, readers))
-            self._keys.append(tuple(read(item) for read in key_readers))
+            self._keys.append(tuple([read(item) for read in key_readers]))
 
     def check_unique(self) -> None:
-        """Raises InvalidArgument if two items have the same key."""
+        """Raises InvalidArgument if two items have the same key, if they have one at all."""
+        if not self._key:
+            return
         first: dict[object, str] = {}
         for key, place in zip(self._keys, self.places, strict=True):
             if (other := first.setdefault(key, place)) != place:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from ai_grpc.errors import InvalidArgument, Violation
+from ai_grpc.errors import Error, InvalidArgument, Violation
 
 N = TypeVar("N", bound=Message)
 B = TypeVar("B")
@@ -18,14 +18,14 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 
 # Items, and where each was: requests[3].features[7].
 Prepare = Callable[[Sequence[N], Sequence[str]], Awaitable[B]]
-Store = Callable[[B], Coroutine[Any, Any, None]]
+Store = Callable[[B], Awaitable[None]]
 
 
 async def ingest(requests: AsyncIterator[Any], field: str, prepare: Prepare[N, B], store: Store[B]) -> int:
     """Stores the items that the requests have in a field, in their order, and returns how many there were.
 
     A batch has the items of whole requests, at most MAX_ROWS of them in MAX_BYTES unless a single request is larger.
-    One is being stored, one prepared, and as much as one more is read ahead. Whatever ends this, all that came before a
+    One is being stored, one prepared, and as much is read ahead at most. Whatever ends this, all that came before a
     request that cannot be read is stored, and nothing is left running.
 
     Raises InvalidArgument for a request with no items or too many, and what `prepare` and `store` raise.
@@ -38,12 +38,12 @@ async def ingest(requests: AsyncIterator[Any], field: str, prepare: Prepare[N, B
         while batch := await inbox.take():
             try:
                 prepared = await prepare([item for item, _ in batch], [place for _, place in batch])
-            except Exception:
+            except Error:
                 # Of two that fail, the first is the one to tell of.
                 await storing
                 raise
             await storing
-            storing = asyncio.create_task(store(prepared))
+            storing = asyncio.create_task(_stored(store, prepared))
             storing.add_done_callback(inbox.on_stored)
             count += len(batch)
         await storing
@@ -53,6 +53,10 @@ async def ingest(requests: AsyncIterator[Any], field: str, prepare: Prepare[N, B
         for task in (reader, storing):
             task.cancel()
         await asyncio.gather(reader, storing, return_exceptions=True)
+
+
+async def _stored(store: Store[B], batch: B) -> None:
+    await store(batch)
 
 
 class Inbox(Generic[N]):
@@ -89,7 +93,7 @@ class Inbox(Generic[N]):
                 await requests.aclose()
 
     def on_stored(self, stored: asyncio.Task[None]) -> None:
-        """Nothing more is taken once something could not be stored."""
+        """Nothing more is taken once something could not be stored, however long the client says nothing."""
         if stored.cancelled() or stored.exception() is not None:
             self._requests, self._ended = [], True
             self._changed.set()

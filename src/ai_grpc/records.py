@@ -82,43 +82,42 @@ class Records:
         self,
         query: str,
         items: Sequence[N],
-        places: str | Sequence[str],
+        field: str,
         key: Sequence[str] = (),
         exists: Callable[[N], AlreadyExists] | None = None,
         **given: Any,
-    ) -> Sequence[Any]:
-        """Writes all items in one transaction, or none, and returns the rows of the query, which come in any order.
-
-        The query's parameters are `given`, or arrays with an element for each item. `places` is the items' field in the
-        request, of which no two may have the same `key`, the fields that tell them apart; or it is where each was in a
-        stream, and then they are written as if one after another. The rows have the key too. For an item of which no
-        row comes back, `exists` is raised: it is there with other content.
-
-        Raises InvalidArgument or NotFound for the first item at fault.
-        """
-        return await self.store(await self.prepare(query, items, places, key, exists, **given))
+    ) -> list[Any]:
+        """Writes the items that a request has in a field, of which no two may have the same key: see `prepare`."""
+        batch = await self.prepare(query, items, numbered(field, len(items)), key, exists, **given)
+        batch.check_unique()
+        return await self.store(batch)
 
     async def prepare(
         self,
         query: str,
         items: Sequence[N],
-        places: str | Sequence[str],
+        places: Sequence[str],
         key: Sequence[str] = (),
         exists: Callable[[N], AlreadyExists] | None = None,
         **given: Any,
     ) -> Batch[N]:
-        """What `write` would store, without the database. Raises InvalidArgument for the first item at fault."""
-        one_request = isinstance(places, str)
-        if isinstance(places, str):
-            places = numbered(places, len(items))
+        """Makes items ready to be written by one statement, or by several if a key occurs again, as if one by one.
+
+        The query's parameters are `given`, or arrays with an element for each item. `places` is where each was, and
+        `key` are the fields that tell them apart, which the rows have too; none if the query sees to that. For an item
+        of which no row comes back, `exists` is raised by `store`: it is there with other content.
+
+        Raises InvalidArgument for the first item at fault.
+        """
         batch = Batch(self._queries[query], given, items, places, key, exists)
-        await batch.prepare()
-        if one_request and key:
-            batch.check_unique()
+        await batch.read()
         return batch
 
-    async def store(self, batch: Batch[Any]) -> Sequence[Any]:
-        """Writes what was prepared. Raises InvalidArgument or NotFound for the first item that the database refuses."""
+    async def store(self, batch: Batch[Any]) -> list[Any]:
+        """Writes a batch in one transaction, and returns the rows of the query, which come in any order.
+
+        Raises AlreadyExists, or InvalidArgument or NotFound for the first item at fault, and then nothing is written.
+        """
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             return await insert(connection, batch)
 
@@ -134,7 +133,7 @@ class Records:
         if not items:
             return await self._pool.fetchrow(sql, *(own.get(name, []) for name in names))
         batch = Batch((sql, names), own, items, numbered(field, len(items)))
-        await batch.prepare()
+        await batch.read()
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             rows = await insert(connection, batch, within=request)
         return next(iter(rows), None)

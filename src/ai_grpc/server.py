@@ -23,6 +23,7 @@ from ai_grpc.v1 import (
     optimization_pb2_grpc,
     performance_pb2_grpc,
     signals_pb2_grpc,
+    spectra_pb2_grpc,
     training_pb2_grpc,
 )
 
@@ -33,6 +34,7 @@ MODULES: Final[Mapping[str, Any]] = {
     "OptimizationService": optimization_pb2_grpc,
     "FeatureService": features_pb2_grpc,
     "AnomalyService": anomalies_pb2_grpc,
+    "SpectrumService": spectra_pb2_grpc,
     "PerformanceService": performance_pb2_grpc,
 }
 SERVICES: Final = [f"ai_grpc.v1.{name}" for name in MODULES]

@@ -53,10 +53,12 @@ def _violated(error: asyncpg.IntegrityConstraintViolationError, fields: Sequence
 def _unstorable(error: Exception, fields: Sequence[Field], path: str) -> InvalidArgument:
     """The fields that hold no UUID where one belongs, or text that PostgreSQL cannot store."""
     quoted = TEXT.match(str(error))
+    # If another value is at fault, an empty id may be left out.
+    required = not quoted and not isinstance(error, asyncpg.CharacterNotInRepertoireError)
     violations = [
         Violation(place, description)
         for place, field, value in fields
-        if (description := _description(field, value, quoted and quoted["text"])) is not None
+        if (description := _description(field, value, quoted and quoted["text"], required)) is not None
     ]
     return InvalidArgument(*violations or [Violation(path[:-1] or "request", "holds a value that cannot be stored")])
 
@@ -71,15 +73,14 @@ def _fields(message: Message, path: str) -> Iterator[Field]:
             yield from _fields(value, f"{path}{field.name}.")
 
 
-def _description(field: str, value: object, quoted: str | None) -> str | None:
+def _description(field: str, value: object, quoted: str | None, required: bool) -> str | None:
     match value:
         case "" if field == "request_id":
             return None
         case str() if field.endswith("_id") and not is_uuid(value):
             if value:
                 return "must be a UUID"
-            # Another value is at fault, and this one may be left out.
-            return None if quoted else "is required"
+            return "is required" if required else None
         case str() if "\0" in value:
             return "holds a NUL character"
         case str() if quoted and value == quoted:

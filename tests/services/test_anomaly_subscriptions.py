@@ -99,6 +99,17 @@ async def test_what_one_replica_commits_the_others_hear_of_at_once(database: str
                     assert ids(await events(stream, 1)) == [given.anomaly_id]
 
 
+async def test_replicas_that_write_at_the_same_time_hear_of_each_other_at_once(database: str) -> None:
+    async with an_exchange(database, poll_interval=60) as one, an_exchange(database, poll_interval=60) as other:
+        model, streams = await an_active_model(one), [watch(one), watch(other)]
+        await asyncio.gather(*(until(stream, "caught_up") for stream in streams))
+        for count in range(1, 30):
+            await asyncio.gather(*(report(channel, an_anomaly(model)) for channel in (one, other)))
+            async with asyncio.timeout(5):
+                for stream in streams:
+                    assert sequences(await events(stream, 2)) == [2 * count - 1, 2 * count]
+
+
 async def test_a_position_in_the_log_of_signals_is_refused(database: str) -> None:
     async with an_exchange(database) as channel:
         position = (await started(subscribe(channel))).position

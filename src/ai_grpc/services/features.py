@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final, cast
 
@@ -24,6 +25,7 @@ MAX_PAGE: Final = 1000
 
 # What a page aims at: little beside what a client receives at most, and enough to be worth a query.
 PAGE_BYTES: Final = 512 * 1024
+PAGE_SPAN: Final = timedelta(weeks=4)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -61,7 +63,11 @@ class FeatureServicer(FeatureServiceServicer):
         _check_read(request)
         after: dict[str, Any] = {"after_time": None, "after_symbol": ""}
         limit = FIRST_PAGE
-        while rows := await self._records.rows("read_features", request, page_limit=limit, **after):
+        # A page looks into the partitions of the next few weeks; if there is nothing, into all.
+        while rows := (
+            await self._records.rows("read_features", request, page_limit=limit, span=PAGE_SPAN, **after)
+            or await self._records.rows("read_features", request, page_limit=limit, span=None, **after)
+        ):
             vectors = fitting(message_of(pb.FeatureVector, row) for row in rows)
             response = pb.ReadFeaturesResponse(vectors=vectors)
             yield response
