@@ -408,7 +408,12 @@ CREATE FUNCTION ai_trading.fail_silent_runs() RETURNS bigint
     UPDATE ai_trading.optimization_runs AS r
     SET status = 'failed', end_time = clock_timestamp(),
       error_message = format('heartbeat lost: none for %s s', extract(epoch FROM r.heartbeat_timeout)::DOUBLE PRECISION)
-    WHERE r.status = 'running' AND r.heartbeat_at + r.heartbeat_timeout < clock_timestamp()
+    WHERE r.run_id IN (
+      SELECT silent.run_id FROM ai_trading.optimization_runs AS silent
+      WHERE silent.status = 'running'
+        AND greatest(silent.heartbeat_at, pg_postmaster_start_time()) + silent.heartbeat_timeout < clock_timestamp()
+      FOR NO KEY UPDATE SKIP LOCKED
+    )
     RETURNING r.run_id
   )
   SELECT count(*) FROM failed

@@ -158,7 +158,7 @@ async def test_a_client_that_fails_ends_it_after_what_was_read() -> None:
     assert list(chain.from_iterable(table.numbers)) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("requests", [2, 2000])
+@pytest.mark.parametrize("requests", [1, 2, 2000])
 async def test_a_write_that_fails_ends_the_reading(requests: int) -> None:
     # Of the many, most still wait for room.
     client, table = Client(*(a_request(n) for n in range(requests)), end=False), Table()

@@ -220,14 +220,19 @@ AFTER INSERT ON ai_trading.optimization_generations
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
 EXECUTE FUNCTION ai_trading.log_event('GENERATION', 'RECORDED', 'generation_message');
 
--- Fails the runs whose optimizers have been silent for too long, and returns how many they were.
+-- Fails the runs whose optimizers have been silent for too long, and returns how many they were. As for sessions.
 CREATE FUNCTION ai_trading.fail_silent_runs() RETURNS BIGINT
 LANGUAGE sql VOLATILE AS $$
   WITH failed AS (
     UPDATE ai_trading.optimization_runs AS r
     SET status = 'failed', end_time = clock_timestamp(),
       error_message = format('heartbeat lost: none for %s s', extract(epoch FROM r.heartbeat_timeout)::DOUBLE PRECISION)
-    WHERE r.status = 'running' AND r.heartbeat_at + r.heartbeat_timeout < clock_timestamp()
+    WHERE r.run_id IN (
+      SELECT silent.run_id FROM ai_trading.optimization_runs AS silent
+      WHERE silent.status = 'running'
+        AND greatest(silent.heartbeat_at, pg_postmaster_start_time()) + silent.heartbeat_timeout < clock_timestamp()
+      FOR NO KEY UPDATE SKIP LOCKED
+    )
     RETURNING r.run_id
   )
   SELECT count(*) FROM failed

@@ -44,6 +44,7 @@ async def ingest(requests: AsyncIterator[Any], field: str, prepare: Prepare[N, B
                 raise
             await storing
             storing = asyncio.create_task(_stored(store, prepared))
+            storing.add_done_callback(inbox.on_stored)
             count += len(batch)
         await storing
         await reader
@@ -90,6 +91,12 @@ class Inbox(Generic[N]):
             if isinstance(requests, AsyncGenerator):
                 # Else the loop would do so, after the call.
                 await requests.aclose()
+
+    def on_stored(self, stored: asyncio.Task[None]) -> None:
+        """Nothing more is taken once something could not be stored, however long the client says nothing."""
+        if stored.cancelled() or stored.exception() is not None:
+            self._requests, self._ended = [], True
+            self._changed.set()
 
     async def take(self) -> list[tuple[N, str]]:
         """All that is there, once something is; nothing at the end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import date
+from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -14,13 +15,22 @@ from tests.fuzz import words
 from tests.fuzz.words import World
 
 # What a client leaves alone unless it means harm.
-LEFT_ALONE: Final = ("ai_grpc.v1.Signal.state", "ai_grpc.v1.Signal.create_time", "page_token")
+LEFT_ALONE: Final = (
+    "ai_grpc.v1.Signal.state",
+    "create_time",
+    "resolved",
+    "resolve_time",
+    "resolution_note",
+    "page_token",
+)
+# What says nothing unless one of its fields is set.
+VALUE: Final = "google.protobuf.Value"
 OURS: Final = "ai_grpc."
 # What the names of our fields end with that hold decimal numbers as text.
 DECIMALS: Final = ("price", "price_target", "stop_loss", "take_profit", "_value", "pnl", "pnl_if_executed")
 DEEPEST: Final = 30
-# How many values a repeated field gets, and how many of one value if harm is meant.
-COUNTS: Final = (0, 1, 1, 1, 1, 1, 1, 2, 3)
+# How many values a repeated field gets that has any, and how many of one value if harm is meant.
+COUNTS: Final = (1, 1, 1, 2, 3)
 LIMITS: Final = (0, 2, 3, 10, 100, 1000, 1001)
 MOST_REPEATED: Final = 1000
 
@@ -34,11 +44,12 @@ class Author:
         self._rng, self._world, self._presence, self._spite = rng, world, presence, spite
         self._seconds = rng.choice(words.SECONDS)
         self._likely: dict[str, Callable[[], Any]] = {
-            "signal_id": lambda: self._one_of(self._fresh, world.signal_ids, 0.6),
+            "signal_id": lambda: self._one_of(self._fresh, world.signal_ids, 0.4),
             "model_id": lambda: self._one_of(self._fresh, world.model_ids, 0.1),
             "model_ids": lambda: rng.choice(world.model_ids),
-            "model_name": lambda: self._one_of(lambda: f"model-{self._fresh()}", world.model_names),
-            "alias": lambda: self._one_of(lambda: f"a-{self._fresh()}", words.ALIASES),
+            "signal_ids": lambda: rng.choice(world.signal_ids),
+            "model_name": lambda: self._one_of(lambda: f"model-{self._fresh()}", world.model_names, 0.2),
+            "alias": lambda: self._one_of(lambda: f"a-{self._fresh()}", words.ALIASES, 0.2),
             "description": lambda: f"about {self._fresh()}",
             "epoch": lambda: world.epoch,
             "file_containing_symbol": lambda: rng.choice(world.services),
@@ -73,7 +84,8 @@ class Author:
             if field.containing_oneof is not None and chosen[field.containing_oneof.name] != field.name:
                 continue
             left_alone = field.full_name in LEFT_ALONE or field.name in LEFT_ALONE
-            if rng.random() < (self._spite if left_alone else self._presence):
+            presence = 1 - self._spite if descriptor.full_name == VALUE else self._presence
+            if rng.random() < (self._spite if left_alone else presence):
                 self._set(message, field, depth)
 
     def _set(self, message: Any, field: FieldDescriptor, depth: int) -> None:
@@ -141,8 +153,10 @@ class Author:
 
     def _text(self, field: FieldDescriptor) -> str:
         """As the name of the field promises."""
-        if field.name.endswith("_id"):
-            return self._one_of(self._fresh, self._world.ids(field.name), 0.2)
+        if field.name.endswith(("_id", "_ids")):
+            return self._one_of(self._fresh, self._world.ids(field.name.removesuffix("s")), 0.2)
+        if field.name.endswith("_hash"):
+            return sha256(self._fresh().encode()).hexdigest()
         if field.name.endswith("_date"):
             return str(date.fromtimestamp(self._later()))
         if field.full_name.startswith(OURS) and field.name.endswith(DECIMALS):

@@ -20,12 +20,13 @@ SECONDS: Final = 120
 PAGE: Final = 1000
 # How many of what a list belongs to are asked for theirs.
 PARENTS: Final = 50
-# The tables whose rows have one id, by its name.
+# The tables whose rows have an id that no other table's have, by its name.
 TABLES: Final = """
-SELECT attname, conrelid::regclass::text
+SELECT attname, min(conrelid::regclass::text)
 FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
 WHERE contype = 'p' AND cardinality(conkey) = 1 AND connamespace = 'ai_trading'::regnamespace
   AND NOT (SELECT relispartition FROM pg_class WHERE oid = conrelid)
+GROUP BY attname HAVING count(*) = 1
 """
 # What a list is of where two tables have ids of the same name.
 LISTED: Final = {
@@ -101,7 +102,7 @@ async def _events(channel: Any, method: Method) -> int:
 
 
 def _is_list(method: Method) -> bool:
-    return method.is_ours and "next_page_token" in method.response.DESCRIPTOR.fields_by_name
+    return "/List" in method.path and "next_page_token" in method.response.DESCRIPTOR.fields_by_name
 
 
 def _is_subscription(method: Method) -> bool:
