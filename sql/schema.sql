@@ -1125,14 +1125,14 @@ CREATE TABLE ai_trading.event_log_meta (
 );
 
 CREATE TABLE ai_trading.feature_data_default (
-    feature_id uuid DEFAULT gen_random_uuid() CONSTRAINT feature_data_feature_id_not_null NOT NULL,
-    symbol character varying CONSTRAINT feature_data_symbol_not_null NOT NULL COLLATE pg_catalog."C",
-    "timestamp" timestamp with time zone CONSTRAINT feature_data_timestamp_not_null NOT NULL,
-    feature_set_name character varying CONSTRAINT feature_data_feature_set_name_not_null NOT NULL COLLATE pg_catalog."C",
-    features jsonb CONSTRAINT feature_data_features_not_null NOT NULL,
-    raw_data_hash character varying CONSTRAINT feature_data_raw_data_hash_not_null NOT NULL,
-    extraction_method character varying DEFAULT ''::character varying CONSTRAINT feature_data_extraction_method_not_null NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() CONSTRAINT feature_data_created_at_not_null NOT NULL,
+    feature_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    symbol character varying NOT NULL COLLATE pg_catalog."C",
+    "timestamp" timestamp with time zone NOT NULL,
+    feature_set_name character varying NOT NULL COLLATE pg_catalog."C",
+    features jsonb NOT NULL,
+    raw_data_hash character varying NOT NULL,
+    extraction_method character varying DEFAULT ''::character varying NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT extraction_method_has_at_most_50_characters CHECK ((char_length((extraction_method)::text) <= 50)),
     CONSTRAINT feature_set_name_has_1_to_50_characters CHECK (((char_length((feature_set_name)::text) >= 1) AND (char_length((feature_set_name)::text) <= 50))),
     CONSTRAINT features_has_at_most_64_kib CHECK ((octet_length((features)::text) <= 65536)),

@@ -22,6 +22,10 @@ NOISE: Final = re.compile(
 )
 
 
+# PostgreSQL 18 names what is not null in a partition as in its table.
+NAMES: Final = re.compile(r" CONSTRAINT \w+_not_null NOT NULL")
+
+
 def dump(database: str) -> str:
     """The schema of a migrated database, the same whatever PostgreSQL from 15 to 18 it is in."""
     target = dsn.dbmate_environment(dsn.normalise(database))
@@ -40,7 +44,8 @@ def dump(database: str) -> str:
         text=True,
         timeout=60,
     )
-    return HEADER + re.sub(r"\n{3,}", "\n\n", NOISE.sub("", result.stdout)).strip() + "\n"
+    text = NAMES.sub(" NOT NULL", NOISE.sub("", result.stdout))
+    return HEADER + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 if __name__ == "__main__":

@@ -37,3 +37,6 @@ class Upkeep:
         except UNAVAILABLE:
             # The tail says that the database does not answer.
             return
+        except asyncpg.PostgresError as error:
+            # Signals go on without it.
+            logger.error("%s: %s", name.replace("_", " "), error)
