@@ -59,7 +59,8 @@ async def outcome_of(channel: grpc.aio.Channel, sent: Input) -> Outcome:
         refused = _refused_messages(method, responses)
     except (DecodeError, AssertionError) as error:
         return Outcome(status, fault=f"a response is wrong: {error}")
-    if status == "OK" and method.client_streaming and len(responses) != len(sent.messages):
+    due = len(sent.messages) if method.server_streaming else 1
+    if status == "OK" and method.client_streaming and len(responses) != due:
         return Outcome(status, fault=f"{len(sent.messages)} messages have {len(responses)} answers")
     return Outcome(status, refused)
 
