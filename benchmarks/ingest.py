@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.client import connect
 from ai_grpc.db import json_of
-from ai_grpc.records import numbers
+from ai_grpc.fields import numbers
 from ai_grpc.v1 import features_pb2, training_pb2
 from ai_grpc.v1.features_pb2_grpc import FeatureServiceStub
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub

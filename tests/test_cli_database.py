@@ -138,9 +138,9 @@ async def test_role_that_can_write_past_the_log_is_doubtful(
 @pytest.mark.parametrize(
     ("limit", "status", "text"),
     [
-        (15, 1, "bad: a replica opens up to 16 of 15"),
-        (31, 0, "doubtful: a replica opens up to 16 of 31"),
-        (48, 0, "good: a replica opens up to 16 of 48: enough for 3 replicas"),
+        (17, 1, "bad: a replica opens up to 18 of 17"),
+        (35, 0, "doubtful: a replica opens up to 18 of 35"),
+        (54, 0, "good: a replica opens up to 18 of 54: enough for 3 replicas"),
     ],
 )
 async def test_pools_are_summed_against_what_the_server_allows(
@@ -154,12 +154,14 @@ async def test_pools_are_summed_against_what_the_server_allows(
 
 async def test_new_epoch_is_begun_after_a_yes_only(run: Run, database: str, connection: asyncpg.Connection) -> None:
     first = await connection.fetchval("SELECT epoch::text FROM ai_trading.log_meta")
+    events = await connection.fetchval("SELECT epoch FROM ai_trading.event_log_meta")
     assert run("db", "new-epoch", database=database, answer="n\n").returncode == 1
     assert await connection.fetchval("SELECT epoch::text FROM ai_trading.log_meta") == first
     result = run("db", "new-epoch", database=database, answer="y\n")
     second = await connection.fetchval("SELECT epoch::text FROM ai_trading.log_meta")
     assert second != first
     assert second in result.stdout
+    assert await connection.fetchval("SELECT epoch FROM ai_trading.event_log_meta") != events
 
 
 async def test_log_is_trimmed_by_age_and_its_floor_rises(
@@ -170,8 +172,13 @@ async def test_log_is_trimmed_by_age_and_its_floor_rises(
         " SELECT n, gen_random_uuid(), 'PUBLISHED', now() - (10 - n) * INTERVAL '1 day'"
         " FROM generate_series(1, 10) AS n"
     )
+    await connection.execute(
+        "INSERT INTO ai_trading.event_log"
+        " SELECT n, 'ANOMALY', 'REPORTED', now() - (5 - n) * INTERVAL '2 days', '{}' FROM generate_series(1, 5) AS n"
+    )
     result = run("db", "trim-log", "--keep-days", "4", database=database)
-    assert result.stdout == "6 events removed\n"
+    assert result.stdout == "9 events removed\n"
+    assert await connection.fetchval("SELECT floor FROM ai_trading.event_log_meta") == 3
     assert await connection.fetchval("SELECT floor FROM ai_trading.log_meta") == 6
     assert await connection.fetchval("SELECT min(sequence) FROM ai_trading.signal_log") == 7
 

@@ -18,7 +18,7 @@ README: Final = (ROOT / "README.md").read_text()
 
 
 def test_the_readme_names_every_setting_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `(?:AI_GRPC_)?(\w+)` \|\s*([^|]*?)\s*\|", README, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(?:AI_GRPC_)?([A-Z_]+)` \|\s*([^|]*?)\s*\|", README, re.MULTILINE))
     assert set(rows) == {name.upper() for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, int | float):

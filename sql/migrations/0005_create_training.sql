@@ -32,7 +32,9 @@ CREATE TABLE ai_trading.training_sessions (
 
 CREATE INDEX idx_training_sessions_started ON ai_trading.training_sessions (start_time DESC, session_id DESC);
 CREATE INDEX idx_training_sessions_model_time ON ai_trading.training_sessions (model_id, start_time DESC);
-CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions (heartbeat_at) WHERE status = 'running';
+-- No index has heartbeat_at, so that heartbeats need not touch any.
+CREATE INDEX idx_training_sessions_active ON ai_trading.training_sessions (start_time DESC, session_id DESC)
+  WHERE status = 'running';
 
 CREATE TABLE ai_trading.rl_episodes (
   episode_id            UUID PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -136,14 +138,20 @@ BEGIN
 END
 $$;
 
--- Fails the sessions whose trainers have been silent for too long, and returns how many they were.
+-- Fails the sessions whose trainers have been silent for too long, and returns how many they were. While the database
+-- was away nobody could be heard. A session that is locked is being heard, or failed by somebody else.
 CREATE FUNCTION ai_trading.fail_silent_sessions() RETURNS BIGINT
 LANGUAGE sql VOLATILE AS $$
   WITH failed AS (
     UPDATE ai_trading.training_sessions AS s
     SET status = 'failed', end_time = clock_timestamp(),
       error_message = format('heartbeat lost: none for %s s', extract(epoch FROM s.heartbeat_timeout)::DOUBLE PRECISION)
-    WHERE s.status = 'running' AND s.heartbeat_at + s.heartbeat_timeout < clock_timestamp()
+    WHERE s.session_id IN (
+      SELECT silent.session_id FROM ai_trading.training_sessions AS silent
+      WHERE silent.status = 'running'
+        AND greatest(silent.heartbeat_at, pg_postmaster_start_time()) + silent.heartbeat_timeout < clock_timestamp()
+      FOR NO KEY UPDATE SKIP LOCKED
+    )
     RETURNING s.session_id
   )
   SELECT count(*) FROM failed

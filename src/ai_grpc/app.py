@@ -26,15 +26,19 @@ from ai_grpc.exchange.follower import Follower
 from ai_grpc.exchange.log import SIGNALS
 from ai_grpc.exchange.subscribing import Subscriptions
 from ai_grpc.exchange.sweeper import Sweeper
-from ai_grpc.exchange.topics import TOPICS
+from ai_grpc.exchange.topics import TOPICS, Topics
 from ai_grpc.exchange.writer import SignalWriter
 from ai_grpc.health import Health
 from ai_grpc.logs import AccessLog
 from ai_grpc.records import Records
 from ai_grpc.server import SERVICES, bind, create_server
+from ai_grpc.services.anomalies import AnomalyServicer
 from ai_grpc.services.features import FeatureServicer
 from ai_grpc.services.models import ModelServicer
+from ai_grpc.services.optimization import OptimizationServicer
+from ai_grpc.services.performance import PerformanceServicer
 from ai_grpc.services.signals import SignalServicer
+from ai_grpc.services.spectra import SpectrumServicer
 from ai_grpc.services.training import TrainingServicer
 from ai_grpc.settings import MIB, Settings
 from ai_grpc.upkeep import Upkeep
@@ -108,6 +112,7 @@ class Service:
 
     server: grpc.aio.Server
     health: Health
+    closing: asyncio.Event
     feeds: Sequence[Feed]
     writer: SignalWriter
     loops: Sequence[Loop]
@@ -115,6 +120,7 @@ class Service:
     async def drain(self, grace: float) -> None:
         """Says goodbye to every stream, takes nothing more, and answers what was taken, within `grace` seconds."""
         self.health.drain()
+        self.closing.set()
         for feed in self.feeds:
             feed.close()
         self.writer.close()
@@ -138,12 +144,14 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     server_id = _server_id(worker)
     health = Health(SERVICES, server_id)
 
-    def follower(log: Log, name: str, on_database: Callable[[bool], None], events: int, size: int) -> Follower:
+    def follower(
+        log: Log, tail: str, notify: str, on_database: Callable[[bool], None], events: int, size: int
+    ) -> Follower:
         return Follower(
             log,
             replay,
-            db.Line(tail_dsn, settings, f"{name} tail"),
-            db.Line(dsn, settings, f"{name} notify"),
+            db.Line(tail_dsn, settings, tail),
+            db.Line(dsn, settings, notify),
             on_database,
             ring_events=events,
             ring_bytes=size,
@@ -151,8 +159,8 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
             poll_interval=settings.poll_interval,
         )
 
-    signal_log = follower(SIGNALS, "signal", health.on_database, settings.ring_events, settings.ring_bytes)
-    topic_log = follower(TOPICS, "topic", lambda up: None, TOPIC_EVENTS, TOPIC_BYTES)
+    signal_log = follower(SIGNALS, "tail", "notify", health.on_database, settings.ring_events, settings.ring_bytes)
+    topic_log = follower(TOPICS, "topics", "topics notify", lambda up: None, TOPIC_EVENTS, TOPIC_BYTES)
     for log in (signal_log, topic_log):
         await log.tail.begin()
     writer = SignalWriter(
@@ -164,6 +172,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     )
     sweeper = Sweeper(db.Line(dsn, settings, "sweep"), signal_log.changed, interval=settings.sweep_interval)
     subscriptions = Subscriptions(limit=settings.max_subscriptions, server_id=server_id)
+    topics = Topics(topic_log, subscriptions)
 
     def records(stem: str) -> Records:
         return Records(stem, calls, reads)
@@ -172,18 +181,23 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "SignalService": SignalServicer(calls, reads, writer, signal_log, subscriptions),
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
+        "OptimizationService": OptimizationServicer(records("optimization"), topics),
         "FeatureService": FeatureServicer(records("features")),
+        "AnomalyService": AnomalyServicer(records("anomalies"), topics),
+        "SpectrumService": SpectrumServicer(records("spectra")),
+        "PerformanceService": PerformanceServicer(records("performance"), topics),
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)
-    server = create_server(settings, access_log, servicers, health)
+    closing = asyncio.Event()
+    server = create_server(settings, access_log, servicers, health, closing)
     loops = [
         writer,
         sweeper,
         Upkeep(calls, interval=settings.upkeep_interval, given=settings.model_dump()),
         *(loop for log in (signal_log, topic_log) for loop in (log.tail, log.notifier)),
     ]
-    return Service(server, health, [signal_log.feed, topic_log.feed], writer, loops)
+    return Service(server, health, closing, [signal_log.feed, topic_log.feed], writer, loops)
 
 
 def _look_for_garbage_less_often() -> None:

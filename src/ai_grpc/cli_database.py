@@ -17,9 +17,13 @@ T = TypeVar("T")
 
 STATEMENT_SECONDS: Final = 3600
 COLOURS: Final = {"good": "green", "doubtful": "yellow", "bad": "red"}
-NEW_EPOCH: Final = "UPDATE ai_trading.log_meta SET epoch = gen_random_uuid() RETURNING epoch"
+NEW_EPOCH: Final = """
+WITH events AS (UPDATE ai_trading.event_log_meta SET epoch = gen_random_uuid())
+UPDATE ai_trading.log_meta SET epoch = gen_random_uuid() RETURNING epoch
+"""
 TRIM_LOG: Final = """
-SELECT ai_trading.trim_signal_log(ai_trading.signal_log_position(clock_timestamp() - make_interval(days => $1)))
+SELECT ai_trading.trim_signal_log(ai_trading.signal_log_position(before)) + ai_trading.trim_event_log(before)
+FROM (SELECT clock_timestamp() - make_interval(days => $1) AS before) AS age
 """
 
 migrate = typer.Typer(help="Bring the schema of the database up to date, or take it back.", no_args_is_help=True)
@@ -96,7 +100,7 @@ def verify(database_url: DatabaseUrl = None) -> None:
 
 @db.command(epilog="Example: ai-grpc db new-epoch --yes")
 def new_epoch(database_url: DatabaseUrl = None, yes: Yes = False) -> None:
-    """Begins a new history of the log, after the database was restored from a backup.
+    """Begins a new history of both logs, after the database was restored from a backup.
 
     A subscriber that resumes a position of the old history is told so, and starts again.
     """
@@ -110,7 +114,7 @@ def trim_log(
     keep_days: Annotated[int, typer.Option(min=0, max=36500, help="How many days of events stay.")],
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Removes old events from the log, and raises its floor. The signals themselves stay for ever."""
+    """Removes old events from both logs, and raises their floors. What the events are about stays for ever."""
     count = _ask(read_settings(database_url=database_url), lambda connection: connection.fetchval(TRIM_LOG, keep_days))
     print(f"{count} events removed")
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import asyncpg
 from asyncpg.exceptions._base import DataError as UnsendableValue  # asyncpg.DataError is the server's
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from ai_grpc.settings import Settings
 
@@ -36,9 +36,11 @@ UNAVAILABLE: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
-    # Two that waited for each other, of whom one was given up.
+    # A deadlock; one of those in it is chosen to try again.
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
+    # Two who repeat the same rows in different orders wait for each other: one of them is given up.
+    asyncpg.TransactionRollbackError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
 
@@ -140,6 +142,13 @@ def json_of(struct: Struct, depth: int = MAX_DEPTH) -> str:
     return "{" + ", ".join(members) + "}"
 
 
+def json_list_of(values: ListValue, depth: int = MAX_DEPTH) -> str:
+    """The list as such JSON."""
+    if depth == 0:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+    return "[" + ", ".join([_json_value(item, depth - 1) for item in values.values]) + "]"
+
+
 def _json_value(value: Value, depth: int) -> str:
     kind = value.WhichOneof("kind")
     if kind == "number_value":
@@ -154,9 +163,7 @@ def _json_value(value: Value, depth: int) -> str:
         return json_of(value.struct_value, depth)
     if kind != "list_value":
         raise ValueError("holds a value of no kind")
-    if depth == 0:
-        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
-    return "[" + ", ".join([_json_value(item, depth - 1) for item in value.list_value.values]) + "]"
+    return json_list_of(value.list_value, depth)
 
 
 def _json_number(number: float) -> str:

@@ -72,6 +72,12 @@ class InvalidArgument(Error):
         message = f"{violations[0].field} {violations[0].description}{more}"
         super().__init__(pb.ERROR_REASON_INVALID_FIELD, message, violations=violations)
 
+    def within(self, place: str) -> InvalidArgument:
+        """The same of a part of the request, with the fields named from the request on."""
+        if not place:
+            return self
+        return InvalidArgument(*(Violation(f"{place}.{own.field}", own.description) for own in self.violations))
+
 
 class NotFound(Error):
     """What was asked for does not exist."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -24,9 +24,11 @@ Store = Callable[[B], Awaitable[None]]
 async def ingest(requests: AsyncIterator[Any], field: str, prepare: Prepare[N, B], store: Store[B]) -> int:
     """Stores the items that the requests have in a field, in their order, and returns how many there were.
 
-    A batch has the items of whole requests, at most MAX_ROWS. One is being stored, one prepared, and as many rows, or
-    MAX_BYTES, are read ahead at most. Raises InvalidArgument for a request with none or too many, and what `prepare`
-    and `store` raise.
+    A batch has the items of whole requests, at most MAX_ROWS of them in MAX_BYTES unless a single request is larger.
+    One is being stored, one prepared, and as much is read ahead at most. Whatever ends this, all that came before a
+    request that cannot be read is stored, and nothing is left running.
+
+    Raises InvalidArgument for a request with no items or too many, and what `prepare` and `store` raise.
     """
     inbox: Inbox[N] = Inbox(field)
     reader = asyncio.create_task(inbox.fill(requests))
@@ -74,16 +76,20 @@ class Inbox(Generic[N]):
                 items, place = getattr(request, self._field), f"requests[{number}].{self._field}"
                 if not 0 < len(items) <= MAX_ROWS:
                     raise InvalidArgument(Violation(place, f"must have 1 to {MAX_ROWS} elements, not {len(items)}"))
-                while self._requests and (self._rows + len(items) > MAX_ROWS or self._bytes > MAX_BYTES):
+                size = request.ByteSize()
+                while self._requests and (self._rows + len(items) > MAX_ROWS or self._bytes + size > MAX_BYTES):
                     await self._change()
                 self._requests.append([(item, f"{place}[{index}]") for index, item in enumerate(items)])
                 self._rows += len(items)
-                self._bytes += request.ByteSize()
+                self._bytes += size
                 self._changed.set()
                 number += 1
         finally:
             self._ended = True
             self._changed.set()
+            if isinstance(requests, AsyncGenerator):
+                # Else the loop would do so, after the call.
+                await requests.aclose()
 
     async def take(self) -> list[tuple[N, str]]:
         """All that is there, once something is; nothing at the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,13 +16,26 @@ from ai_grpc.health import Health
 from ai_grpc.interceptors import GuardedServer
 from ai_grpc.logs import AccessLog
 from ai_grpc.settings import MIB, Settings
-from ai_grpc.v1 import features_pb2_grpc, models_pb2_grpc, signals_pb2_grpc, training_pb2_grpc
+from ai_grpc.v1 import (
+    anomalies_pb2_grpc,
+    features_pb2_grpc,
+    models_pb2_grpc,
+    optimization_pb2_grpc,
+    performance_pb2_grpc,
+    signals_pb2_grpc,
+    spectra_pb2_grpc,
+    training_pb2_grpc,
+)
 
 MODULES: Final[Mapping[str, Any]] = {
     "SignalService": signals_pb2_grpc,
     "ModelService": models_pb2_grpc,
     "TrainingService": training_pb2_grpc,
+    "OptimizationService": optimization_pb2_grpc,
     "FeatureService": features_pb2_grpc,
+    "AnomalyService": anomalies_pb2_grpc,
+    "SpectrumService": spectra_pb2_grpc,
+    "PerformanceService": performance_pb2_grpc,
 }
 SERVICES: Final = [f"ai_grpc.v1.{name}" for name in MODULES]
 HEALTH: Final = "grpc.health.v1.Health"
@@ -31,11 +45,20 @@ MAX_PROBES: Final = 100
 
 
 def create_server(
-    settings: Settings, access_log: AccessLog, servicers: Mapping[str, object], health: Health
+    settings: Settings,
+    access_log: AccessLog,
+    servicers: Mapping[str, object],
+    health: Health,
+    closing: asyncio.Event,
 ) -> grpc.aio.Server:
-    """A server with a servicer for each of MODULES, none of which lets an exception out."""
+    """A server with a servicer for each of MODULES, none of which lets an exception out. Once it is closing, it waits
+    for no more requests of a stream."""
     server = grpc.aio.server(options=_options(settings))
-    bounds = {"timeout": settings.call_timeout, "lifetime": settings.stream_lifetime}
+    bounds: dict[str, Any] = {
+        "timeout": settings.call_timeout,
+        "lifetime": settings.stream_lifetime,
+        "closing": closing,
+    }
     guarded = GuardedServer(server, access_log, max_calls=settings.max_concurrent_calls, **bounds)
     for name, module in MODULES.items():
         getattr(module, f"add_{name}Servicer_to_server")(servicers[name], guarded)

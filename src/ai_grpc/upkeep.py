@@ -1,5 +1,5 @@
-"""Upkeep: what the tables need done now and then. Each chore is a function of the database, which lets one replica at a
-time do it."""
+"""Upkeep: what the tables need done now and then. Each chore is a function of the database, which any number of
+replicas may call at a time."""
 
 from __future__ import annotations
 

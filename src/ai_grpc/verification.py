@@ -12,8 +12,16 @@ from ai_grpc import migrations
 from ai_grpc.settings import Settings
 
 VERSIONS: Final = range(15, 19)
-LINES: Final = ("append", "tail", "notify", "sweep")
-FUNCTIONS: Final = ["append_signals", "end_signal", "expire_signals", "signal_log_head", "signal_log_position"]
+LINES: Final = ("append", "tail", "notify", "topics", "topics notify", "sweep")
+FUNCTIONS: Final = [
+    "append_signals",
+    "end_signal",
+    "event_log_head",
+    "expire_signals",
+    "signal_log_head",
+    "signal_log_position",
+]
+PROTECTED: Final = ["ai_signals", "event_log", "event_log_meta", "log_meta", "signal_log"]
 
 RIGHTS: Final = """
 WITH things AS (
@@ -21,9 +29,10 @@ WITH things AS (
   FROM pg_proc WHERE pronamespace = 'ai_trading'::regnamespace AND proname = ANY ($2)
   UNION ALL
   SELECT relname, has_table_privilege($1, oid, 'SELECT'),
-    has_table_privilege($1, oid, 'INSERT, UPDATE, DELETE') AND relname IN ('ai_signals', 'signal_log', 'log_meta')
+    has_table_privilege($1, oid, 'INSERT, UPDATE, DELETE') AND relname = ANY ($3)
   FROM pg_class
-  WHERE relnamespace = 'ai_trading'::regnamespace AND relkind = 'r' AND relname <> 'schema_migrations'
+  WHERE relnamespace = 'ai_trading'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    AND relname <> 'schema_migrations'
 )
 SELECT
   array_agg(name ORDER BY name) FILTER (WHERE NOT usable) AS missing,
@@ -122,7 +131,9 @@ async def _role(connection: asyncpg.Connection, role: str) -> Finding:
 
 
 async def _rights(connection: asyncpg.Connection, role: str) -> Finding:
-    row = await connection.fetchrow(RIGHTS, role or await connection.fetchval("SELECT current_user"), FUNCTIONS)
+    row = await connection.fetchrow(
+        RIGHTS, role or await connection.fetchval("SELECT current_user"), FUNCTIONS, PROTECTED
+    )
     if row["missing"]:
         return Finding("rights", Verdict.BAD, f"the role may not use {', '.join(row['missing'])}: migrate as the owner")
     if row["writable"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import asyncpg
@@ -20,41 +20,50 @@ TEXT: Final = re.compile(r'^(?:invalid input syntax for|value|.*out of range).*?
 FIELDS: Final = {"timestamp": "event_time"}
 REFERENCE: Final = re.compile(r"^Key \((?P<column>\w+)\)=\((?P<value>.*)\) is not present")
 
+# The path of a field, its name, and its value.
+Field = tuple[str, str, object]
 
-def refused(error: Exception, message: Message, path: str = "") -> Error:
-    """What the database's refusal of a message says of its fields, each named by its path; `path` is the message's."""
+
+def refused(error: Exception, message: Message, path: str = "", within: Message | None = None) -> Error:
+    """What the database's refusal of a message says of its fields, each named by its path; `path` is the message's.
+
+    If it was written together with the message that it is `within`, the refusal may be about the fields of that.
+    """
+    fields = [*(_fields(within, "") if within is not None else ()), *_fields(message, path)]
     match error:
         case asyncpg.ForeignKeyViolationError() if reference := REFERENCE.match(error.detail or ""):
             return missing(reference["column"], reference["value"])
         case asyncpg.IntegrityConstraintViolationError():
-            return _violated(error, message, path)
+            return _violated(error, fields, path)
         case _:
-            return _unstorable(error, message, path)
+            return _unstorable(error, fields, path)
 
 
-def _violated(error: asyncpg.IntegrityConstraintViolationError, message: Message, path: str) -> InvalidArgument:
+def _violated(error: asyncpg.IntegrityConstraintViolationError, fields: Sequence[Field], path: str) -> InvalidArgument:
     """The field that a constraint's name begins with: `version_has_1_to_20_characters` speaks of `version`."""
     name = error.constraint_name or f"{error.column_name}_is_required"
     if isinstance(error, asyncpg.NotNullViolationError):
         # From PostgreSQL 18 on these have names, which are made from the table's.
         name = f"{FIELDS.get(error.column_name, error.column_name)}_is_required"
-    candidates = [(place, field) for place, field, _ in _fields(message, path) if name.startswith(f"{field}_")]
+    candidates = [(place, field) for place, field, _ in fields if name.startswith(f"{field}_")]
     place, field = max(candidates, key=lambda candidate: len(candidate[1]), default=(path[:-1] or "request", ""))
     return InvalidArgument(Violation(place, name.removeprefix(f"{field}_").replace("_", " ")))
 
 
-def _unstorable(error: Exception, message: Message, path: str) -> InvalidArgument:
+def _unstorable(error: Exception, fields: Sequence[Field], path: str) -> InvalidArgument:
     """The fields that hold no UUID where one belongs, or text that PostgreSQL cannot store."""
     quoted = TEXT.match(str(error))
+    # If another value is at fault, an empty id may be left out.
+    required = not quoted and not isinstance(error, asyncpg.CharacterNotInRepertoireError)
     violations = [
         Violation(place, description)
-        for place, field, value in _fields(message, path)
-        if (description := _description(field, value, quoted and quoted["text"])) is not None
+        for place, field, value in fields
+        if (description := _description(field, value, quoted and quoted["text"], required)) is not None
     ]
     return InvalidArgument(*violations or [Violation(path[:-1] or "request", "holds a value that cannot be stored")])
 
 
-def _fields(message: Message, path: str) -> Iterator[tuple[str, str, object]]:
+def _fields(message: Message, path: str) -> Iterator[Field]:
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
         yield path + field.name, field.name, value
@@ -64,15 +73,14 @@ def _fields(message: Message, path: str) -> Iterator[tuple[str, str, object]]:
             yield from _fields(value, f"{path}{field.name}.")
 
 
-def _description(field: str, value: object, quoted: str | None) -> str | None:
+def _description(field: str, value: object, quoted: str | None, required: bool) -> str | None:
     match value:
         case "" if field == "request_id":
             return None
         case str() if field.endswith("_id") and not is_uuid(value):
             if value:
                 return "must be a UUID"
-            # Another value is at fault, and this one may be left out.
-            return None if quoted else "is required"
+            return "is required" if required else None
         case str() if "\0" in value:
             return "holds a NUL character"
         case str() if quoted and value == quoted:

@@ -10,8 +10,8 @@ from tests.chaos.seeded import Bug
 FOLLOW: Final = "ai_grpc.exchange.feed:Feed.follow"
 NEXT: Final = "ai_grpc.exchange.feed:Feed._next"
 CHECK: Final = "ai_grpc.exchange.feed:Feed.check"
-START: Final = "ai_grpc.exchange.subscribing:Subscriptions._start"
-AFTER: Final = "return request.after.sequence"
+START: Final = "ai_grpc.exchange.subscribing:_start"
+AFTER: Final = "return int(request.after.sequence)"
 
 REPLAY: Final = "events, through = await replay.events(cursor, self._ring.oldest - 1)"
 ACTIVE: Final = "events, through = await self._log.active(cursor, snapshot, wanted)"
@@ -59,8 +59,8 @@ BUGS: Final = (
         reveals=("I12",),
         faults=("F14", "F18"),
         python=(
-            Edit(START, "await self._feed.check(request.after.epoch, request.after.sequence)", "pass"),
-            Edit(START, AFTER, "return min(max(request.after.sequence, self._feed.floor), self._feed.head)"),
+            Edit(START, "await topic.feed.check(request.after.epoch, request.after.sequence)", "pass"),
+            Edit(START, AFTER, "return min(max(request.after.sequence, topic.feed.floor), topic.feed.head)"),
         ),
     ),
     Bug(

@@ -20,7 +20,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.faults import Part, fault
 from tests.faults.database import LOCK, UNLOCK, WAITING, until
 
-PURPOSES: Final = ("append", "tail", "notify", "sweep", "calls", "replay")
+PURPOSES: Final = ("append", "tail", "notify", "topics", "sweep", "calls", "replay")
 TERMINATE: Final = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()
 """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -20,12 +21,14 @@ MAX_VIOLATIONS: Final = 100
 MAX_FILTER_VALUES: Final = 1000
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_PRICE: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?").fullmatch
+# Whether the text is a price.
+is_price: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?").fullmatch
 _PRICES: Final = ("price_target", "stop_loss", "take_profit", "reference_price")
 _TYPES: Final = {pb.SIGNAL_TYPE_BUY: "BUY", pb.SIGNAL_TYPE_SELL: "SELL", pb.SIGNAL_TYPE_HOLD: "HOLD"}
 _EARLIEST: Final = -62_135_596_800
 _LATEST: Final = 253_402_300_799
-_TIME_RULE: Final = "must be a time between the years 1 and 9999"
+TIME_RULE: Final = "must be a time between the years 1 and 9999"
+PRICE_RULE: Final = "must be a decimal number of at most 9 digits before the point and 6 after it"
 
 Row = tuple[Any, ...]
 TimeField = Literal["signal_time", "market_data_time", "expire_time"]
@@ -131,8 +134,8 @@ def _price(signal: pb.Signal, field: str, faults: list[tuple[str, str]]) -> str 
     text: str = getattr(signal, field)
     if not text:
         return None
-    if not _PRICE(text):
-        faults.append((field, "must be a decimal number of at most 9 digits before the point and 6 after it"))
+    if not is_price(text):
+        faults.append((field, PRICE_RULE))
         return None
     if text[-1] == "0" or text[0] == "-":
         text = _canonical(text)
@@ -151,8 +154,8 @@ def _microseconds(signal: pb.Signal, field: TimeField, faults: list[tuple[str, s
         return None
     time: Timestamp = getattr(signal, field)
     seconds, nanos = time.seconds, time.nanos
-    if not _is_time(seconds, nanos):
-        faults.append((field, _TIME_RULE))
+    if not is_time(seconds, nanos):
+        faults.append((field, TIME_RULE))
         return None
     microseconds = nanos // 1000
     if nanos != microseconds * 1000:
@@ -160,14 +163,15 @@ def _microseconds(signal: pb.Signal, field: TimeField, faults: list[tuple[str, s
     return seconds * 1_000_000 + microseconds
 
 
-def _is_time(seconds: int, nanos: int) -> bool:
+def is_time(seconds: int, nanos: int) -> bool:
+    """Whether PostgreSQL and Python can hold the time."""
     return _EARLIEST <= seconds <= _LATEST and 0 <= nanos < 1_000_000_000
 
 
 def check_time(field: str, time: Timestamp) -> None:
     """Whether PostgreSQL and Python can hold the time. Raises InvalidArgument."""
-    if not _is_time(time.seconds, time.nanos):
-        raise InvalidArgument(Violation(field, _TIME_RULE))
+    if not is_time(time.seconds, time.nanos):
+        raise InvalidArgument(Violation(field, TIME_RULE))
 
 
 def _metadata(signal: pb.Signal, faults: list[tuple[str, str]]) -> str | None:
@@ -183,28 +187,40 @@ def _metadata(signal: pb.Signal, faults: list[tuple[str, str]]) -> str | None:
     return text
 
 
+def check_ids(ids: Mapping[str, Sequence[str]]) -> None:
+    """Checks the fields that select by ids. Raises InvalidArgument with all violations."""
+    if violations := [violation for field, values in ids.items() for violation in _id_violations(field, values)]:
+        raise InvalidArgument(*violations[:MAX_VIOLATIONS])
+
+
+def _id_violations(field: str, ids: Sequence[str]) -> Iterator[Violation]:
+    if len(ids) > MAX_FILTER_VALUES:
+        yield Violation(field, f"must hold at most {MAX_FILTER_VALUES} values")
+    for index, each in enumerate(ids[:MAX_FILTER_VALUES]):
+        if not is_uuid(each):
+            yield Violation(f"{field}[{index}]", "must be a UUID")
+
+
 def check_selection(
     symbols: Sequence[str],
     model_ids: Sequence[str],
-    enums: Iterable[tuple[str, Sequence[int], Iterable[int]]],
-    min_confidence: float,
+    enums: Iterable[tuple[str, Sequence[int], Iterable[int]]] = (),
+    min_confidence: float = 0.0,
     path: str = "",
+    *,
+    min_severity: float = 0.0,
 ) -> None:
-    """Checks what selects signals: `enums` holds a field's name, its values and those that exist.
+    """Checks what selects signals or anomalies: `enums` holds a field's name, its values and those that exist.
 
     Raises InvalidArgument with all violations.
     """
-    violations = [
-        Violation(f"{path}model_ids[{index}]", "must be a UUID")
-        for index, model_id in enumerate(model_ids[:MAX_FILTER_VALUES])
-        if not is_uuid(model_id)
-    ]
+    violations = list(_id_violations(f"{path}model_ids", model_ids))
     violations += (
         Violation(f"{path}symbols[{index}]", "must have 1 to 32 printable characters")
         for index, symbol in enumerate(symbols[:MAX_FILTER_VALUES])
         if not 1 <= len(symbol) <= 32 or not symbol.isprintable()
     )
-    sized: list[tuple[str, Sequence[object]]] = [("symbols", symbols), ("model_ids", model_ids)]
+    sized: list[tuple[str, Sequence[object]]] = [("symbols", symbols)]
     for field, values, known in enums:
         sized.append((field, values))
         allowed = frozenset(known) - {0}
@@ -220,5 +236,7 @@ def check_selection(
     )
     if not 0 <= min_confidence <= 1:
         violations.append(Violation(f"{path}min_confidence", "must be between 0 and 1"))
+    if not 0 <= min_severity < math.inf:
+        violations.append(Violation(f"{path}min_severity", "must be a finite number from 0 on"))
     if violations:
         raise InvalidArgument(*violations[:MAX_VIOLATIONS])

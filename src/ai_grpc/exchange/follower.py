@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import asyncpg
 
@@ -12,6 +13,9 @@ from ai_grpc.exchange.feed import Feed
 from ai_grpc.exchange.log import LogReader
 from ai_grpc.exchange.notifier import Notifier
 from ai_grpc.exchange.tail import Tail
+
+# Later than any head, and so news to everybody.
+ANY: Final = 2**63 - 1
 
 
 class Follower:
@@ -46,8 +50,7 @@ class Follower:
     def changed(self, head: int | None = None) -> None:
         """This process has committed something; the head is now this, if it was told."""
         self.tail.wake()
-        # The sequence after the head that this replica knows is news to all that know no more.
-        self._tell(self.feed.head + 1 if head is None else head)
+        self._tell(ANY if head is None else head)
 
     def _tell(self, head: int) -> None:
         if not self.tail.alone:

@@ -67,7 +67,7 @@ async def _response(ack: Ack, epoch: str) -> Response:
         raise
     except Error as error:
         # As in Submission.check: this frame holds the Ack, which holds the error.
-        return Response(error=_message(error.with_traceback(None)))
+        return Response(error=error_message(error.with_traceback(None)))
 
 
 def results(placed: list[Placed]) -> list[pb.PublishResult]:
@@ -75,7 +75,8 @@ def results(placed: list[Placed]) -> list[pb.PublishResult]:
     return [pb.PublishResult(sequence=sequence, duplicate=duplicate) for sequence, duplicate in placed]
 
 
-def _message(error: Error) -> errors_pb2.Error:
+def error_message(error: Error) -> errors_pb2.Error:
+    """An error that is part of an answer."""
     message = errors_pb2.Error(
         code=Code.Value(error.status),
         message=str(error),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from functools import cached_property
+from typing import Any, Final, NamedTuple, TypeVar
 
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 
 from ai_grpc.db import load_queries
@@ -14,24 +16,34 @@ from ai_grpc.exchange.entries import Log
 from ai_grpc.exchange.events import length_delimited, timestamp_of
 from ai_grpc.exchange.follower import Follower
 from ai_grpc.exchange.subscribing import Subscriptions, Topic
+from ai_grpc.v1 import anomalies_pb2, optimization_pb2, performance_pb2
 
 CHANNEL: Final = "ai_trading_events"
 
 # The event of each topic, and its field that says about what it is.
-EVENTS_OF: Final[dict[str, tuple[type[Any], str]]] = {}
+EVENTS_OF: Final[dict[str, tuple[type[Any], str]]] = {
+    "ANOMALY": (anomalies_pb2.AnomalyEvent, "anomaly"),
+    "GENERATION": (optimization_pb2.GenerationEvent, "generation"),
+    "PERFORMANCE": (performance_pb2.ModelPerformanceEvent, "performance"),
+}
+FACTS: Final = ("symbol", "model_id", "run_id", "severity_score")
+
+M = TypeVar("M", bound=Message)
+
+logger = logging.getLogger(__name__)
 
 
 class TopicEvent(NamedTuple):
-    """One event. `content` is the message about a row as JSON; `encoded` as in Entry."""
+    """One event. `facts` is what selections look at in the message about a row; `encoded` as in Entry."""
 
     sequence: int
     topic: str
     kind: str
-    content: dict[str, Any]
+    facts: dict[str, Any]
     encoded: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TopicSelection:
     """Which events of one topic somebody wants; None is any. The names of kinds are those of the log."""
 
@@ -42,7 +54,7 @@ class TopicSelection:
     run_ids: Sequence[str] | None = None
     min_severity: float | None = None
 
-    @property
+    @cached_property
     def key(self) -> bytes:
         return repr(self.parameters).encode()
 
@@ -52,14 +64,14 @@ class TopicSelection:
 
     def matches(self, entry: TopicEvent) -> bool:
         """AND between what is given, OR inside a sequence."""
-        content = entry.content
+        facts = entry.facts
         return (
             (self.topic is None or entry.topic == self.topic)
             and (self.kinds is None or entry.kind in self.kinds)
-            and (self.symbols is None or content.get("symbol") in self.symbols)
-            and (self.model_ids is None or content.get("model_id") in self.model_ids)
-            and (self.run_ids is None or content.get("run_id") in self.run_ids)
-            and (self.min_severity is None or content.get("severity_score", -1) >= self.min_severity)
+            and (self.symbols is None or facts.get("symbol") in self.symbols)
+            and (self.model_ids is None or facts.get("model_id") in self.model_ids)
+            and (self.run_ids is None or facts.get("run_id") in self.run_ids)
+            and (self.min_severity is None or facts.get("severity_score", -1) >= self.min_severity)
         )
 
 
@@ -89,15 +101,32 @@ def some(values: Iterable[str]) -> list[str] | None:
 def event_of(row: Sequence[Any]) -> TopicEvent:
     """The event of a row of `read_events`."""
     sequence, topic, kind, commit_time, content = row
+    facts = {name: content[name] for name in FACTS if content.get(name) is not None}
+    if topic not in EVENTS_OF:
+        # A newer replica's, which nobody can ask this one for.
+        return TopicEvent(sequence, topic, kind, facts, b"")
     event_type, field = EVENTS_OF[topic]
     event = event_type(sequence=sequence, commit_time=timestamp_of(commit_time))
     if "kind" in event_type.DESCRIPTOR.fields_by_name:
-        event.kind = event_type.Kind.Value(f"KIND_{kind}")
-    about: Message = getattr(event, field)
-    about.SetInParent()
-    # A newer replica may have written what this one does not know yet.
-    ParseDict(content, about, ignore_unknown_fields=True)
-    return TopicEvent(sequence, topic, kind, content, length_delimited(1, event.SerializeToString()))
+        event.kind = dict(event_type.Kind.items()).get(f"KIND_{kind}", 0)
+    getattr(event, field).CopyFrom(_message_of(type(getattr(event, field)), content, sequence))
+    return TopicEvent(sequence, topic, kind, facts, length_delimited(1, event.SerializeToString()))
+
+
+def _message_of(kind: type[M], content: dict[str, Any], sequence: int) -> M:
+    """The message that was logged, without what of it is none, however that came into the table: one row must not keep
+    every subscriber from all that follow."""
+    try:
+        # A newer replica may have written what this one does not know yet.
+        return ParseDict(content, kind(), ignore_unknown_fields=True)
+    except (ParseError, OverflowError) as error:
+        message = kind()
+        if len(content) == 1:
+            logger.error("event %d is sent without its %s: %s", sequence, *content, error)
+        else:
+            for name, value in content.items():
+                message.MergeFrom(_message_of(kind, {name: value}, sequence))
+        return message
 
 
 TOPICS: Final = Log(load_queries("events"), CHANNEL, event_of, TopicSelection())

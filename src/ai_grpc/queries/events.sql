@@ -15,6 +15,21 @@ WHERE l.sequence > $1 AND l.sequence <= $2
 ORDER BY l.sequence
 LIMIT $9
 
+-- name: read_active
+SELECT a.sequence, 'ANOMALY', 'REPORTED', coalesce(l.commit_time, a.created_at), to_jsonb(m)
+FROM anomaly_detections AS a
+CROSS JOIN LATERAL anomaly_message(a) AS m
+LEFT JOIN event_log AS l ON l.sequence = a.sequence
+WHERE NOT a.resolved AND a.sequence > $1 AND a.sequence <= $2
+  AND ($3::text IS NULL OR $3 = 'ANOMALY')
+  AND ($4::text[] IS NULL OR 'REPORTED' = ANY ($4))
+  AND ($5::text[] IS NULL OR a.symbol = ANY ($5))
+  AND ($6::text[] IS NULL OR a.model_id = ANY ($6::uuid[]))
+  AND $7::text[] IS NULL
+  AND ($8::float8 IS NULL OR a.severity_score >= $8)
+ORDER BY a.sequence
+LIMIT $9
+
 -- name: check_range
 SELECT m.floor, (SELECT count(*) FROM event_log AS l WHERE l.sequence > $1 AND l.sequence <= $2) AS events
 FROM event_log_meta AS m

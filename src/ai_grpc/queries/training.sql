@@ -25,14 +25,19 @@ SELECT a.stop_requested, a.state, a.misfit, a.length
 FROM append_training_metrics(:session_id, :names, :offsets, :pieces, :facts) AS a
 
 -- name: end_training_session
-UPDATE training_sessions
-SET status = :status, end_time = clock_timestamp(), final_performance = :final_performance,
+UPDATE training_sessions AS s
+SET status = :status, end_time = coalesce(s.end_time, clock_timestamp()), final_performance = :final_performance,
   model_artifacts_path = :model_artifacts_path, error_message = :error_message
-WHERE session_id = :session_id AND status = 'running'
+WHERE s.session_id = :session_id
+  AND (s.status = 'running' OR (s.status, s.final_performance, s.model_artifacts_path, s.error_message)
+    IS NOT DISTINCT FROM (:status, :final_performance, :model_artifacts_path, :error_message))
+RETURNING s.status
 
 -- name: request_training_stop
-UPDATE training_sessions SET stop_requested = TRUE
-WHERE session_id = :session_id AND status = 'running'
+UPDATE training_sessions AS s
+SET stop_requested = TRUE
+WHERE s.session_id = :session_id AND (s.status = 'running' OR s.stop_requested)
+RETURNING s.status
 
 -- name: get_training_session
 SELECT m.*
@@ -49,9 +54,16 @@ ORDER BY s.start_time DESC, s.session_id DESC
 LIMIT :page_limit
 
 -- name: add_episodes
-WITH heard AS (
-  UPDATE training_sessions SET heartbeat_at = clock_timestamp()
+WITH running AS (
+  -- Always in this order, so that writers wait for each other and never in a circle.
+  SELECT session_id FROM training_sessions
   WHERE session_id = ANY (:session_id::uuid[]) AND status = 'running'
+  ORDER BY session_id
+  FOR NO KEY UPDATE
+), heard AS (
+  UPDATE training_sessions AS s SET heartbeat_at = clock_timestamp()
+  FROM running AS r
+  WHERE s.session_id = r.session_id
 )
 INSERT INTO rl_episodes AS e (
   session_id, episode_number, total_reward, episode_length, final_portfolio_value, max_drawdown, actions_taken, rewards,
@@ -68,6 +80,7 @@ FROM unnest(
   session_id, episode_number, total_reward, episode_length, final_portfolio_value, max_drawdown, actions_taken, rewards,
   episode_end_reason
 )
+ORDER BY g.session_id, g.episode_number
 ON CONFLICT (session_id, episode_number) DO UPDATE SET session_id = EXCLUDED.session_id
 WHERE (
   e.total_reward, e.episode_length, e.final_portfolio_value, e.max_drawdown, e.actions_taken, e.rewards,

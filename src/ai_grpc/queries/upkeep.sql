@@ -1,6 +1,8 @@
 -- name: sessions_without_heartbeat_failed
 SELECT fail_silent_sessions()
 
+-- name: runs_without_heartbeat_failed
+SELECT fail_silent_runs()
 -- name: feature_partitions_made
 SELECT make_feature_partitions()
 

@@ -10,10 +10,11 @@ from typing import Any, Final, cast
 import grpc
 from google.protobuf.message import Message
 
+from ai_grpc.batches import Batch
 from ai_grpc.errors import InvalidArgument, Violation
 from ai_grpc.ingest import ingest
 from ai_grpc.pagination import fitting
-from ai_grpc.records import Batch, Records, message_of
+from ai_grpc.records import Records, message_of
 from ai_grpc.v1 import features_pb2 as pb
 from ai_grpc.v1.features_pb2_grpc import FeatureServiceServicer
 
@@ -60,7 +61,7 @@ class FeatureServicer(FeatureServiceServicer):
         self, request: pb.ReadFeaturesRequest, context: Context
     ) -> AsyncIterator[pb.ReadFeaturesResponse]:
         _check_read(request)
-        after: dict[str, object] = {"after_time": None, "after_symbol": ""}
+        after: dict[str, Any] = {"after_time": None, "after_symbol": ""}
         limit = FIRST_PAGE
         # A page looks into the partitions of the next few weeks; if there is nothing, into all.
         while rows := (
@@ -73,11 +74,11 @@ class FeatureServicer(FeatureServiceServicer):
             after = {"after_time": rows[len(vectors) - 1]["event_time"], "after_symbol": vectors[-1].symbol}
             limit = max(1, min(2 * limit, MAX_PAGE, len(vectors) * PAGE_BYTES // response.ByteSize()))
 
-    async def _store(self, stored: list[int], batch: Batch) -> None:
+    async def _store(self, stored: list[int], batch: Batch[pb.FeatureVector]) -> None:
         rows = await self._records.store(batch)
         stored.append(rows[0]["stored"])
 
-    async def _look_up(self, request: Any, **given: object) -> list[pb.FeatureLookup]:
+    async def _look_up(self, request: Any, **given: Any) -> list[pb.FeatureLookup]:
         _check_lookup(request)
         rows = await self._records.rows("look_up_features", request, **given)
         return [pb.FeatureLookup(status=row["status"], vector=message_of(pb.FeatureVector, row)) for row in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -10,9 +9,11 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import Message
 
+from ai_grpc.batches import Batch
 from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation, missing
+from ai_grpc.fields import numbers
 from ai_grpc.ingest import ingest
-from ai_grpc.records import Batch, Records, numbers
+from ai_grpc.records import Records
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceServicer
@@ -20,6 +21,7 @@ from ai_grpc.v1.training_pb2_grpc import TrainingServiceServicer
 MAX_SERIES: Final = 100
 MAX_VALUES: Final = 10_000
 MAX_LENGTH: Final = 100_000
+EPISODE_KEY: Final = ("session_id", "episode_number")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -79,23 +81,23 @@ class TrainingServicer(TrainingServiceServicer):
     async def CompleteTrainingSession(
         self, request: pb.CompleteTrainingSessionRequest, context: Context
     ) -> pb.CompleteTrainingSessionResponse:
-        state = pb.TRAINING_STATE_STOPPED if request.stopped else pb.TRAINING_STATE_COMPLETED
-        return pb.CompleteTrainingSessionResponse(session=await self._end(request, state, error_message=""))
+        status = "stopped" if request.stopped else "completed"
+        return pb.CompleteTrainingSessionResponse(session=await self._end(request, status, error_message=""))
 
     async def FailTrainingSession(
         self, request: pb.FailTrainingSessionRequest, context: Context
     ) -> pb.FailTrainingSessionResponse:
         if not request.error_message:
             raise InvalidArgument(Violation("error_message", "is required"))
-        session = await self._end(request, pb.TRAINING_STATE_FAILED, final_performance=None, model_artifacts_path="")
+        session = await self._end(request, "failed", final_performance=None, model_artifacts_path="")
         return pb.FailTrainingSessionResponse(session=session)
 
     async def RequestTrainingStop(
         self, request: pb.RequestTrainingStopRequest, context: Context
     ) -> pb.RequestTrainingStopResponse:
-        await self._records.row("request_training_stop", request)
+        asked = await self._records.row("request_training_stop", request)
         session = await self._session(request)
-        if not session.stop_requested:
+        if asked is None:
             raise _ended(session)
         return pb.RequestTrainingStopResponse(session=session)
 
@@ -113,10 +115,15 @@ class TrainingServicer(TrainingServiceServicer):
     async def AddEpisodes(
         self, request_iterator: AsyncIterator[pb.AddEpisodesRequest], context: Context
     ) -> pb.AddEpisodesResponse:
-        duplicates: Counter[bool] = Counter()
-        prepare = partial(self._records.prepare, "add_episodes", key=("session_id", "episode_number"))
-        count = await ingest(request_iterator, "episodes", prepare, partial(self._add_episodes, duplicates))
-        return pb.AddEpisodesResponse(episodes=count, duplicates=duplicates[True])
+        duplicates = 0
+
+        async def store(batch: Batch[pb.Episode]) -> None:
+            nonlocal duplicates
+            duplicates += sum(row["duplicate"] for row in await self._records.store(batch))
+
+        prepare = partial(self._records.prepare, "add_episodes", key=EPISODE_KEY, exists=_exists)
+        count = await ingest(request_iterator, "episodes", prepare, store)
+        return pb.AddEpisodesResponse(episodes=count, duplicates=duplicates)
 
     async def ListEpisodes(self, request: pb.ListEpisodesRequest, context: Context) -> pb.ListEpisodesResponse:
         episodes, token = await self._records.page(pb.Episode, "list_episodes", request)
@@ -124,19 +131,14 @@ class TrainingServicer(TrainingServiceServicer):
             await self._session(request)
         return pb.ListEpisodesResponse(episodes=episodes, next_page_token=token)
 
-    async def _add_episodes(self, duplicates: Counter[bool], batch: Batch) -> None:
-        rows = await self._records.store(batch, _exists)
-        duplicates.update(row["duplicate"] for row in rows)
-
     async def _session(self, request: Message) -> pb.TrainingSession:
         return await self._records.one(pb.TrainingSession, "get_training_session", request, "session_id")
 
-    async def _end(self, request: Message, state: pb.TrainingState.ValueType, **given: object) -> pb.TrainingSession:
-        """Ends a session that runs, or finds that it ended like this before."""
-        status = pb.TrainingState.Name(state).removeprefix("TRAINING_STATE_").lower()
-        await self._records.row("end_training_session", request, place="", status=status, **given)
+    async def _end(self, request: Message, status: str, **given: object) -> pb.TrainingSession:
+        """Ends a session that runs, or finds that it ended just so before."""
+        ended = await self._records.row("end_training_session", request, place="", status=status, **given)
         session = await self._session(request)
-        if session.state != state:
+        if ended is None:
             raise _ended(session)
         return session
 

@@ -189,7 +189,7 @@ Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
 class Error(_message.Message):
-    """Error is how one message of a stream is refused while the stream goes on.
+    """Error is how one message of a stream, or one item of a request, is refused while the rest goes on.
 
     It holds what a failed unary call carries in its status: the code, and the details ErrorInfo, BadRequest and
     RetryInfo of google.rpc.

@@ -128,9 +128,9 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompleteTrainingSession(self, request, context):
-        """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if that was asked for and is the reason.
+        """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if the trainer says so.
 
-        Ending it again in the same way returns it as it is; otherwise FAILED_PRECONDITION / TRAINING_SESSION_ENDED.
+        The same once more returns it as it is; any other end is FAILED_PRECONDITION / TRAINING_SESSION_ENDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +145,9 @@ class TrainingServiceServicer:
 
     def RequestTrainingStop(self, request, context):
         """RequestTrainingStop asks the trainer of a RUNNING session to stop; it reads that with its next heartbeat.
+
+        It may be repeated, even when the session has ended. If nobody had asked before that, it is FAILED_PRECONDITION /
+        TRAINING_SESSION_ENDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,9 +170,10 @@ class TrainingServiceServicer:
     def AddEpisodes(self, request_iterator, context):
         """AddEpisodes stores episodes of sessions, as many as the stream brings, and then says how many.
 
-        What arrives is written while more arrives, whole requests at a time: when the stream fails, the first of them may
-        have been written. It may be repeated: an episode that is there with the same content is not stored twice; with
-        other content it is ALREADY_EXISTS / EPISODE_EXISTS. Each episode counts as a heartbeat.
+        What arrives is written while more arrives, in its order, whole requests at a time: when the stream fails, the first
+        of them may have been written. It may be repeated: an episode that is there with the same content is not stored
+        twice; with other content it is ALREADY_EXISTS / EPISODE_EXISTS. Each episode counts as a heartbeat; those of a
+        session that has ended are stored as well.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

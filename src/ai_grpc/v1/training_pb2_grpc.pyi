@@ -56,14 +56,18 @@ class TrainingServiceStub:
     as a heartbeat.
     """
     CompleteTrainingSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.CompleteTrainingSessionRequest, _training_pb2.CompleteTrainingSessionResponse]
-    """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if that was asked for and is the reason.
+    """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if the trainer says so.
 
-    Ending it again in the same way returns it as it is; otherwise FAILED_PRECONDITION / TRAINING_SESSION_ENDED.
+    The same once more returns it as it is; any other end is FAILED_PRECONDITION / TRAINING_SESSION_ENDED.
     """
     FailTrainingSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.FailTrainingSessionRequest, _training_pb2.FailTrainingSessionResponse]
     """FailTrainingSession ends a RUNNING session as FAILED. Repeated as CompleteTrainingSession is."""
     RequestTrainingStop: _grpc.UnaryUnaryMultiCallable[_training_pb2.RequestTrainingStopRequest, _training_pb2.RequestTrainingStopResponse]
-    """RequestTrainingStop asks the trainer of a RUNNING session to stop; it reads that with its next heartbeat."""
+    """RequestTrainingStop asks the trainer of a RUNNING session to stop; it reads that with its next heartbeat.
+
+    It may be repeated, even when the session has ended. If nobody had asked before that, it is FAILED_PRECONDITION /
+    TRAINING_SESSION_ENDED.
+    """
     GetTrainingSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetTrainingSessionRequest, _training_pb2.GetTrainingSessionResponse]
     """GetTrainingSession returns one session. NOT_FOUND / TRAINING_SESSION_NOT_FOUND if there is none."""
     ListTrainingSessions: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListTrainingSessionsRequest, _training_pb2.ListTrainingSessionsResponse]
@@ -71,9 +75,10 @@ class TrainingServiceStub:
     AddEpisodes: _grpc.StreamUnaryMultiCallable[_training_pb2.AddEpisodesRequest, _training_pb2.AddEpisodesResponse]
     """AddEpisodes stores episodes of sessions, as many as the stream brings, and then says how many.
 
-    What arrives is written while more arrives, whole requests at a time: when the stream fails, the first of them may
-    have been written. It may be repeated: an episode that is there with the same content is not stored twice; with
-    other content it is ALREADY_EXISTS / EPISODE_EXISTS. Each episode counts as a heartbeat.
+    What arrives is written while more arrives, in its order, whole requests at a time: when the stream fails, the first
+    of them may have been written. It may be repeated: an episode that is there with the same content is not stored
+    twice; with other content it is ALREADY_EXISTS / EPISODE_EXISTS. Each episode counts as a heartbeat; those of a
+    session that has ended are stored as well.
     """
     ListEpisodes: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListEpisodesRequest, _training_pb2.ListEpisodesResponse]
     """ListEpisodes returns the episodes of a session by number, in pages of at most 3 MiB."""
@@ -106,14 +111,18 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     as a heartbeat.
     """
     CompleteTrainingSession: _aio.UnaryUnaryMultiCallable[_training_pb2.CompleteTrainingSessionRequest, _training_pb2.CompleteTrainingSessionResponse]  # type: ignore[assignment]
-    """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if that was asked for and is the reason.
+    """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if the trainer says so.
 
-    Ending it again in the same way returns it as it is; otherwise FAILED_PRECONDITION / TRAINING_SESSION_ENDED.
+    The same once more returns it as it is; any other end is FAILED_PRECONDITION / TRAINING_SESSION_ENDED.
     """
     FailTrainingSession: _aio.UnaryUnaryMultiCallable[_training_pb2.FailTrainingSessionRequest, _training_pb2.FailTrainingSessionResponse]  # type: ignore[assignment]
     """FailTrainingSession ends a RUNNING session as FAILED. Repeated as CompleteTrainingSession is."""
     RequestTrainingStop: _aio.UnaryUnaryMultiCallable[_training_pb2.RequestTrainingStopRequest, _training_pb2.RequestTrainingStopResponse]  # type: ignore[assignment]
-    """RequestTrainingStop asks the trainer of a RUNNING session to stop; it reads that with its next heartbeat."""
+    """RequestTrainingStop asks the trainer of a RUNNING session to stop; it reads that with its next heartbeat.
+
+    It may be repeated, even when the session has ended. If nobody had asked before that, it is FAILED_PRECONDITION /
+    TRAINING_SESSION_ENDED.
+    """
     GetTrainingSession: _aio.UnaryUnaryMultiCallable[_training_pb2.GetTrainingSessionRequest, _training_pb2.GetTrainingSessionResponse]  # type: ignore[assignment]
     """GetTrainingSession returns one session. NOT_FOUND / TRAINING_SESSION_NOT_FOUND if there is none."""
     ListTrainingSessions: _aio.UnaryUnaryMultiCallable[_training_pb2.ListTrainingSessionsRequest, _training_pb2.ListTrainingSessionsResponse]  # type: ignore[assignment]
@@ -121,9 +130,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     AddEpisodes: _aio.StreamUnaryMultiCallable[_training_pb2.AddEpisodesRequest, _training_pb2.AddEpisodesResponse]  # type: ignore[assignment]
     """AddEpisodes stores episodes of sessions, as many as the stream brings, and then says how many.
 
-    What arrives is written while more arrives, whole requests at a time: when the stream fails, the first of them may
-    have been written. It may be repeated: an episode that is there with the same content is not stored twice; with
-    other content it is ALREADY_EXISTS / EPISODE_EXISTS. Each episode counts as a heartbeat.
+    What arrives is written while more arrives, in its order, whole requests at a time: when the stream fails, the first
+    of them may have been written. It may be repeated: an episode that is there with the same content is not stored
+    twice; with other content it is ALREADY_EXISTS / EPISODE_EXISTS. Each episode counts as a heartbeat; those of a
+    session that has ended are stored as well.
     """
     ListEpisodes: _aio.UnaryUnaryMultiCallable[_training_pb2.ListEpisodesRequest, _training_pb2.ListEpisodesResponse]  # type: ignore[assignment]
     """ListEpisodes returns the episodes of a session by number, in pages of at most 3 MiB."""
@@ -177,9 +187,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.CompleteTrainingSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.CompleteTrainingSessionResponse, _abc.Awaitable[_training_pb2.CompleteTrainingSessionResponse]]:
-        """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if that was asked for and is the reason.
+        """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if the trainer says so.
 
-        Ending it again in the same way returns it as it is; otherwise FAILED_PRECONDITION / TRAINING_SESSION_ENDED.
+        The same once more returns it as it is; any other end is FAILED_PRECONDITION / TRAINING_SESSION_ENDED.
         """
 
     @_abc_1.abstractmethod
@@ -196,7 +206,11 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.RequestTrainingStopRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.RequestTrainingStopResponse, _abc.Awaitable[_training_pb2.RequestTrainingStopResponse]]:
-        """RequestTrainingStop asks the trainer of a RUNNING session to stop; it reads that with its next heartbeat."""
+        """RequestTrainingStop asks the trainer of a RUNNING session to stop; it reads that with its next heartbeat.
+
+        It may be repeated, even when the session has ended. If nobody had asked before that, it is FAILED_PRECONDITION /
+        TRAINING_SESSION_ENDED.
+        """
 
     @_abc_1.abstractmethod
     def GetTrainingSession(
@@ -222,9 +236,10 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_training_pb2.AddEpisodesResponse, _abc.Awaitable[_training_pb2.AddEpisodesResponse]]:
         """AddEpisodes stores episodes of sessions, as many as the stream brings, and then says how many.
 
-        What arrives is written while more arrives, whole requests at a time: when the stream fails, the first of them may
-        have been written. It may be repeated: an episode that is there with the same content is not stored twice; with
-        other content it is ALREADY_EXISTS / EPISODE_EXISTS. Each episode counts as a heartbeat.
+        What arrives is written while more arrives, in its order, whole requests at a time: when the stream fails, the first
+        of them may have been written. It may be repeated: an episode that is there with the same content is not stored
+        twice; with other content it is ALREADY_EXISTS / EPISODE_EXISTS. Each episode counts as a heartbeat; those of a
+        session that has ended are stored as well.
         """
 
     @_abc_1.abstractmethod

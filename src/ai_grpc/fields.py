@@ -1,0 +1,124 @@
+"""The fields of messages, in the form in which asyncpg sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from typing import Any, Final
+
+import asyncpg
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.struct_pb2 import ListValue, Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ai_grpc.db import json_list_of, json_of
+from ai_grpc.errors import InvalidArgument, Violation
+from ai_grpc.exchange.checks import is_uuid
+from ai_grpc.v1.periods_pb2 import Period
+
+Reader = Callable[[Any], object]
+
+# asyncpg sends these, and the days that they are in, as the infinities of PostgreSQL.
+FIRST: Final = datetime.min.replace(tzinfo=UTC)
+LAST: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@cache
+def reader(descriptor: Descriptor, name: str, *, listed: bool = False) -> Reader:
+    """What reads a field of a message: None if it is unset, an id in lower case, an enum by its name without the
+    prefix, JSON as text. If `listed`, the parameter is an array with an element for each message.
+
+    The reader raises InvalidArgument for what cannot be sent.
+    """
+    field = descriptor.fields_by_name[name]
+    if field.is_repeated:
+        # An array of arrays could not have some longer than others.
+        return lambda message: numbers(name, getattr(message, name)) if listed else list(getattr(message, name))
+    if field.enum_type:
+        prefix = field.enum_type.values_by_number[0].name.removesuffix("UNSPECIFIED")
+        names = {value.number: value.name.removeprefix(prefix) for value in field.enum_type.values if value.number}
+        return lambda message: _enum(name, names, getattr(message, name))
+    if field.message_type:
+        convert = CONVERSIONS[field.message_type.full_name]
+        return lambda message: convert(name, getattr(message, name)) if message.HasField(name) else None
+    if field.has_presence:
+        return lambda message: getattr(message, name) if message.HasField(name) else None
+    if field.type == FieldDescriptor.TYPE_STRING and name.endswith("_id"):
+        return lambda message: _id(name, getattr(message, name))
+    return lambda message: getattr(message, name)
+
+
+def numbers(name: str, values: Sequence[float]) -> str:
+    """A sequence of numbers as JSON. Raises InvalidArgument."""
+    text = str(list(values))
+    if "n" in text:
+        raise InvalidArgument(Violation(name, "holds a number that is not finite"))
+    return text
+
+
+def _enum(name: str, names: Mapping[int, str], number: int) -> str | None:
+    if number and number not in names:
+        raise InvalidArgument(Violation(name, f"has no meaning: {number}"))
+    return names.get(number)
+
+
+def _id(name: str, text: str) -> str:
+    """A UUID as rows have it. An empty text is left to the query, for which it may mean any."""
+    if text and not is_uuid(text):
+        raise InvalidArgument(Violation(name, "must be a UUID"))
+    return text.lower()
+
+
+def _time(name: str, time: Timestamp) -> datetime:
+    try:
+        moment = time.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument(Violation(name, "must be a time from the year 1 to 9999")) from error
+    if not FIRST < moment < LAST:
+        raise InvalidArgument(Violation(name, "must not be the first or the last microsecond of the years 1 to 9999"))
+    return moment
+
+
+def _duration(name: str, duration: Duration) -> timedelta:
+    try:
+        return duration.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument(Violation(name, "is too long")) from error
+
+
+def _json(name: str, content: Struct | ListValue) -> str:
+    try:
+        return json_of(content) if isinstance(content, Struct) else json_list_of(content)
+    except ValueError as error:
+        raise InvalidArgument(Violation(name, str(error))) from error
+
+
+def _period(name: str, period: Period) -> asyncpg.Range:
+    first, end = (_date(f"{name}.{field}", getattr(period, field)) for field in ("start_date", "end_date"))
+    if first >= end:
+        raise InvalidArgument(Violation(f"{name}.end_date", "must be later than start_date"))
+    return asyncpg.Range(first, end)
+
+
+def _date(name: str, text: str) -> date:
+    if not text:
+        raise InvalidArgument(Violation(name, "is required"))
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    # Python reads 20260131 and 2026-W05-6 as well.
+    if day is None or day.isoformat() != text or day in (date.min, date.max):
+        raise InvalidArgument(Violation(name, "must be a day, such as 2026-01-31"))
+    return day
+
+
+CONVERSIONS: Final[dict[str, Callable[[str, Any], object]]] = {
+    "google.protobuf.Timestamp": _time,
+    "google.protobuf.Duration": _duration,
+    "google.protobuf.Struct": _json,
+    "google.protobuf.ListValue": _json,
+    "ai_grpc.v1.Period": _period,
+}

@@ -1,0 +1,68 @@
+"""SpectrumService: analyses in the frequency domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from ai_grpc.errors import AlreadyExists, InvalidArgument, Violation
+from ai_grpc.fields import numbers
+from ai_grpc.records import Records
+from ai_grpc.v1 import errors_pb2
+from ai_grpc.v1 import spectra_pb2 as pb
+from ai_grpc.v1.spectra_pb2_grpc import SpectrumServiceServicer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SpectrumServicer(SpectrumServiceServicer):
+    """Answers from the records of spectra."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    async def RecordSpectrumAnalysis(
+        self, request: pb.RecordSpectrumAnalysisRequest, context: Context
+    ) -> pb.RecordSpectrumAnalysisResponse:
+        given = request.analysis
+        recorded = await self._records.row(
+            "record_spectrum_analysis", given, "analysis", frequency_components=_components(given)
+        )
+        if recorded is None:
+            raise AlreadyExists(
+                errors_pb2.ERROR_REASON_SPECTRUM_ANALYSIS_EXISTS,
+                f"spectrum analysis {given.analysis_id} was recorded with other content; take a new id",
+                analysis_id=given.analysis_id,
+            )
+        return pb.RecordSpectrumAnalysisResponse(analysis=await self._analysis(given), duplicate=recorded["duplicate"])
+
+    async def GetSpectrumAnalysis(
+        self, request: pb.GetSpectrumAnalysisRequest, context: Context
+    ) -> pb.GetSpectrumAnalysisResponse:
+        return pb.GetSpectrumAnalysisResponse(analysis=await self._analysis(request))
+
+    async def ListSpectrumAnalyses(
+        self, request: pb.ListSpectrumAnalysesRequest, context: Context
+    ) -> pb.ListSpectrumAnalysesResponse:
+        analyses, token = await self._records.page(pb.SpectrumAnalysis, "list_spectrum_analyses", request)
+        return pb.ListSpectrumAnalysesResponse(analyses=analyses, next_page_token=token)
+
+    async def _analysis(self, request: Message) -> pb.SpectrumAnalysis:
+        return await self._records.one(pb.SpectrumAnalysis, "get_spectrum_analysis", request, "analysis_id")
+
+
+def _components(analysis: pb.SpectrumAnalysis) -> str | None:
+    """The components as JSON, each sequence under its name. Raises InvalidArgument, as it does for what the server
+    sets itself."""
+    if analysis.HasField("create_time"):
+        raise InvalidArgument(Violation("analysis.create_time", "is set by the server"))
+    if not analysis.HasField("frequency_components"):
+        return None
+    components = analysis.frequency_components
+    arrays = {
+        name: numbers(f"analysis.frequency_components.{name}", getattr(components, name))
+        for name in components.DESCRIPTOR.fields_by_name
+    }
+    return "{" + ", ".join(f'"{name}": {array}' for name, array in arrays.items()) + "}"

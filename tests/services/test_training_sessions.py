@@ -1,0 +1,244 @@
+"""The life of a training session, as its trainer and those who watch it see it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from itertools import chain
+from typing import Any, Final, cast
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from ai_grpc.v1 import training_pb2 as pb
+from ai_grpc.v1.periods_pb2 import Period
+from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
+from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal
+from tests.training import a_running_session, a_start, the_session
+
+NOBODY: Final = str(uuid.uuid4())
+FINAL: Final[dict[str, Any]] = {"total_reward": 295.72, "sharpe_ratio": 1.85, "max_drawdown": 0.12}
+BODY: Final[dict[str, Any]] = {
+    "training_data_period": Period(start_date="2019-01-01", end_date="2024-01-01"),
+    "validation_data_period": Period(start_date="2024-01-01", end_date="2024-07-01"),
+    "hyperparameters": a_struct(learning_rate=0.0003, layers=[64, 64], seed=None),
+    "heartbeat_timeout": Duration(seconds=90, nanos=500_000_000),
+}
+
+Call = Callable[..., Awaitable[Any]]
+
+
+def ends(session_id: str) -> dict[str, Any]:
+    """The requests that end a session, by the state in which it is then."""
+    return {
+        "COMPLETED": pb.CompleteTrainingSessionRequest(
+            session_id=session_id, final_performance=a_struct(**FINAL), model_artifacts_path="s3://models/1"
+        ),
+        "STOPPED": pb.CompleteTrainingSessionRequest(session_id=session_id, stopped=True),
+        "FAILED": pb.FailTrainingSessionRequest(session_id=session_id, error_message="out of memory"),
+    }
+
+
+def end(stub: Any, request: Any) -> Awaitable[Any]:
+    """Sends such a request."""
+    failing = isinstance(request, pb.FailTrainingSessionRequest)
+    method = stub.FailTrainingSession if failing else stub.CompleteTrainingSession
+    return cast(Awaitable[Any], method(request))
+
+
+async def test_a_started_session_is_read_as_it_was_given(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub, request = TrainingServiceStub(channel), a_start(await an_active_model(channel), **BODY)
+        response = await stub.StartTrainingSession(request)
+        session = response.session
+        assert not response.duplicate
+        fields = {name: getattr(session, name) for name in request.DESCRIPTOR.fields_by_name}
+        assert pb.StartTrainingSessionRequest(**fields) == request
+        assert (session.state, session.stop_requested) == (pb.TRAINING_STATE_RUNNING, False)
+        unset = ("training_metrics", "final_performance", "end_time")
+        assert not any(session.HasField(cast(Any, name)) for name in unset)
+        assert session.start_time.ToMicroseconds() <= session.heartbeat_time.ToMicroseconds()
+        assert await the_session(channel, session.session_id) == session
+
+
+async def test_what_is_left_out_stays_out_but_for_the_timeout(database: str) -> None:
+    async with an_exchange(database) as channel:
+        session = await the_session(channel, await a_running_session(channel))
+        assert not any(session.HasField(cast(Any, name)) for name in BODY if name != "heartbeat_timeout")
+        assert session.heartbeat_timeout.ToTimedelta() == timedelta(minutes=5)
+
+
+async def test_starting_again_returns_the_session_as_it_is_by_now(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub, request = TrainingServiceStub(channel), a_start(await an_active_model(channel), **BODY)
+        await stub.StartTrainingSession(request)
+        await end(stub, ends(request.session_id)["COMPLETED"])
+        request.session_id = request.session_id.upper()
+        again = await stub.StartTrainingSession(request)
+        assert (again.duplicate, again.session.state) == (True, pb.TRAINING_STATE_COMPLETED)
+
+
+async def test_an_id_is_taken_for_one_content(database: str, subtests: pytest.Subtests) -> None:
+    async with an_exchange(database) as channel:
+        stub, request = TrainingServiceStub(channel), a_start(await an_active_model(channel), **BODY)
+        first = (await stub.StartTrainingSession(request)).session
+        changes: dict[str, Any] = {
+            "model_id": await an_active_model(channel),
+            "session_name": "another",
+            **dict.fromkeys(("training_data_period", "validation_data_period", "hyperparameters"), None),
+            "heartbeat_timeout": Duration(seconds=91),
+        }
+        for field, value in changes.items():
+            with subtests.test(field):
+                other = a_start(
+                    **{"model_id": request.model_id, **BODY, "session_id": request.session_id, field: value}
+                )
+                error = await refusal(stub.StartTrainingSession(other))
+                assert error.code() == grpc.StatusCode.ALREADY_EXISTS
+                assert details(error)[:2] == ("TRAINING_SESSION_EXISTS", {"session_id": request.session_id})
+        assert await the_session(channel, request.session_id) == first
+
+
+async def test_of_concurrent_starts_one_makes_the_session(database: str) -> None:
+    async with an_exchange(database) as one, an_exchange(database) as other:
+        request = a_start(await an_active_model(one))
+        stubs = [TrainingServiceStub(one), TrainingServiceStub(other)]
+        responses = await asyncio.gather(*(stub.StartTrainingSession(request) for stub in stubs * 5))
+        assert sorted(response.duplicate for response in responses) == [False] + [True] * 9
+
+
+async def test_a_session_of_an_unknown_model_is_not_started(database: str) -> None:
+    async with an_exchange(database) as channel:
+        error = await refusal(TrainingServiceStub(channel).StartTrainingSession(a_start(NOBODY)))
+        assert error.code() == grpc.StatusCode.NOT_FOUND
+        assert details(error)[:2] == ("MODEL_NOT_FOUND", {"model_id": NOBODY})
+
+
+async def test_a_heartbeat_is_remembered_and_brings_the_request_to_stop(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub, session_id = TrainingServiceStub(channel), await a_running_session(channel)
+        before = await the_session(channel, session_id)
+        beat = pb.HeartbeatTrainingSessionRequest(session_id=session_id)
+        assert not (await stub.HeartbeatTrainingSession(beat)).stop_requested
+        after = await the_session(channel, session_id)
+        assert after.heartbeat_time.ToMicroseconds() > before.heartbeat_time.ToMicroseconds()
+        for _ in range(2):
+            asked = await stub.RequestTrainingStop(pb.RequestTrainingStopRequest(session_id=session_id))
+            assert (asked.session.state, asked.session.stop_requested) == (pb.TRAINING_STATE_RUNNING, True)
+            assert (await stub.HeartbeatTrainingSession(beat)).stop_requested
+        append = pb.AppendTrainingMetricsRequest(session_id=session_id)
+        assert (await stub.AppendTrainingMetrics(append)).stop_requested
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "STOPPED", "FAILED"])
+async def test_a_session_that_has_ended_stays_as_it_is(database: str, state: str, subtests: pytest.Subtests) -> None:
+    async with an_exchange(database) as channel:
+        stub, session_id = TrainingServiceStub(channel), await a_running_session(channel)
+        requests = ends(session_id)
+        ended = (await end(stub, requests[state])).session
+        assert ended.state == pb.TrainingState.Value(f"TRAINING_STATE_{state}")
+        assert ended.end_time.ToMicroseconds() > ended.start_time.ToMicroseconds()
+        assert (await end(stub, requests[state])).session == ended
+        refused: dict[str, Awaitable[Any]] = {
+            **{f"end as {other}": end(stub, request) for other, request in requests.items() if other != state},
+            "other performance": stub.CompleteTrainingSession(
+                pb.CompleteTrainingSessionRequest(session_id=session_id, final_performance=a_struct(sharpe_ratio=9))
+            ),
+            "other reason": stub.FailTrainingSession(
+                pb.FailTrainingSessionRequest(session_id=session_id, error_message="another")
+            ),
+            "beat": stub.HeartbeatTrainingSession(pb.HeartbeatTrainingSessionRequest(session_id=session_id)),
+            "append": stub.AppendTrainingMetrics(pb.AppendTrainingMetricsRequest(session_id=session_id)),
+            "ask to stop": stub.RequestTrainingStop(pb.RequestTrainingStopRequest(session_id=session_id)),
+        }
+        for name, call in refused.items():
+            with subtests.test(name):
+                error = await refusal(call)
+                assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+                assert details(error)[:2] == ("TRAINING_SESSION_ENDED", {"session_id": session_id, "state": state})
+        assert await the_session(channel, session_id) == ended
+
+
+async def test_an_end_says_what_came_of_it(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub = TrainingServiceStub(channel)
+        ids = [await a_running_session(channel) for _ in range(3)]
+        completed, _, _ = [(await end(stub, ends(ids[0])["COMPLETED"])).session for _ in range(3)]
+        assert (dict(completed.final_performance), completed.model_artifacts_path) == (FINAL, "s3://models/1")
+        failed = (await end(stub, ends(ids[1])["FAILED"])).session
+        assert failed.error_message == "out of memory"
+        await stub.RequestTrainingStop(pb.RequestTrainingStopRequest(session_id=ids[2]))
+        stopped = (await end(stub, ends(ids[2])["STOPPED"])).session
+        asked = await stub.RequestTrainingStop(pb.RequestTrainingStopRequest(session_id=ids[2]))
+        assert asked.session == stopped
+
+
+async def test_of_two_ends_at_once_one_counts(database: str) -> None:
+    async with an_exchange(database) as one, an_exchange(database) as other:
+        session_id = await a_running_session(one)
+        requests = ends(session_id)
+        outcomes = await asyncio.gather(
+            end(TrainingServiceStub(one), requests["COMPLETED"]),
+            end(TrainingServiceStub(other), requests["FAILED"]),
+            return_exceptions=True,
+        )
+        won = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+        [lost] = [outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
+        assert details(lost).reason == "TRAINING_SESSION_ENDED"
+        assert [response.session for response in won] == [await the_session(one, session_id)]
+
+
+async def test_an_unknown_session_is_not_found(database: str, subtests: pytest.Subtests) -> None:
+    async with an_exchange(database) as channel:
+        stub = TrainingServiceStub(channel)
+        calls: list[Awaitable[Any]] = [
+            stub.GetTrainingSession(pb.GetTrainingSessionRequest(session_id=NOBODY)),
+            stub.HeartbeatTrainingSession(pb.HeartbeatTrainingSessionRequest(session_id=NOBODY)),
+            stub.AppendTrainingMetrics(pb.AppendTrainingMetricsRequest(session_id=NOBODY)),
+            stub.RequestTrainingStop(pb.RequestTrainingStopRequest(session_id=NOBODY)),
+            stub.ListEpisodes(pb.ListEpisodesRequest(session_id=NOBODY)),
+            *(end(stub, request) for request in ends(NOBODY).values()),
+        ]
+        for number, call in enumerate(calls):
+            with subtests.test(str(number)):
+                error = await refusal(call)
+                assert error.code() == grpc.StatusCode.NOT_FOUND
+                assert details(error)[:2] == ("TRAINING_SESSION_NOT_FOUND", {"session_id": NOBODY})
+
+
+async def test_a_list_holds_what_all_its_fields_select_the_latest_first(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub = TrainingServiceStub(channel)
+        one, two = [await an_active_model(channel) for _ in range(2)]
+        first, second, third = [await a_running_session(channel, model_id=model) for model in (one, two, one)]
+        await end(stub, ends(third)["FAILED"])
+        selections: list[tuple[dict[str, Any], list[str]]] = [
+            ({}, [third, second, first]),
+            ({"model_id": one}, [third, first]),
+            ({"model_id": one.upper(), "state": pb.TRAINING_STATE_RUNNING}, [first]),
+            ({"state": pb.TRAINING_STATE_RUNNING}, [second, first]),
+            ({"state": pb.TRAINING_STATE_STOPPED}, []),
+            ({"model_id": NOBODY}, []),
+        ]
+        for selection, expected in selections:
+            response = await stub.ListTrainingSessions(pb.ListTrainingSessionsRequest(**selection))
+            assert [session.session_id for session in response.sessions] == expected
+
+
+async def test_all_pages_together_hold_every_session_once(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub, model = TrainingServiceStub(channel), await an_active_model(channel)
+        ids = [await a_running_session(channel, model_id=model) for _ in range(7)]
+        await execute(database, "UPDATE training_sessions SET start_time = now() WHERE session_id <> $1", ids[0])
+        request = pb.ListTrainingSessionsRequest(page_size=3, model_id=model)
+        pages: list[list[str]] = []
+        while not pages or request.page_token:
+            response = await stub.ListTrainingSessions(request)
+            pages.append([session.session_id for session in response.sessions])
+            request.page_token = response.next_page_token
+        assert [len(page) for page in pages] == [3, 3, 1]
+        assert sorted(chain.from_iterable(pages)) == sorted(ids)
+        assert pages[-1] == ids[:1]
