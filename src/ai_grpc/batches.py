@@ -38,7 +38,7 @@ class Batch(Generic[N]):
         self._sql, self._names = query
         self._given, self._key, self._exists = given, key, exists
         self.items, self.places = items, places
-        self._rows: list[list[object]] = []
+        self._columns: list[list[object]] = []
         self._keys: list[tuple[object, ...]] = []
 
     async def read(self) -> None:
@@ -46,11 +46,18 @@ class Batch(Generic[N]):
         descriptor = self.items[0].DESCRIPTOR
         readers = [reader(descriptor, name, listed=True) for name in self._names if name not in self._given]
         key_readers = [reader(descriptor, name) for name in self._key]
-        for index, (item, place) in enumerate(zip(self.items, self.places, strict=True)):
-            if not index % SLICE:
-                await asyncio.sleep(0)
-            self._rows.append(_read(item, place, readers))
-            self._keys.append(tuple([read(item) for read in key_readers]))
+        self._columns = [[] for _ in readers]
+        for first in range(0, len(self.items), SLICE):
+            await asyncio.sleep(0)
+            part = self.items[first : first + SLICE]
+            try:
+                # Column by column takes a fifth less than item by item.
+                for column, read in zip(self._columns, readers, strict=True):
+                    column += map(read, part)
+            except InvalidArgument:
+                _find_fault(part, self.places[first:], readers)
+                raise
+            self._keys += zip(*(map(read, part) for read in key_readers), strict=True)
 
     def check_unique(self) -> None:
         """Raises InvalidArgument if two items have the same key, if they have one at all."""
@@ -75,16 +82,16 @@ class Batch(Generic[N]):
     def _parts(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         """The range in parts without a key that occurs twice: no statement could write both."""
         seen: set[object] = set()
-        for index in range(first, end):
-            if self._key and self._keys[index] in seen:
+        for index in range(first, end if self._key else first):
+            if self._keys[index] in seen:
                 yield first, index
                 first, seen = index, set()
             seen.add(self._keys[index])
         yield first, end
 
     def _arguments(self, start: int, stop: int) -> list[object]:
-        columns = zip(*self._rows[start:stop], strict=True)
-        return [self._given[name] if name in self._given else next(columns) for name in self._names]
+        columns = iter(self._columns)
+        return [self._given[name] if name in self._given else next(columns)[start:stop] for name in self._names]
 
 
 def numbered(field: str, count: int) -> list[str]:
@@ -125,11 +132,14 @@ async def _first_refused(connection: asyncpg.Connection, batch: Batch[Any], reas
     return first, reason
 
 
-def _read(item: Message, place: str, readers: Sequence[Reader]) -> list[object]:
-    try:
-        return [read(item) for read in readers]
-    except InvalidArgument as error:
-        raise error.within(place) from None
+def _find_fault(items: Sequence[Message], places: Sequence[str], readers: Sequence[Reader]) -> None:
+    """Raises InvalidArgument for the first item that cannot be sent."""
+    for item, place in zip(items, places, strict=False):
+        try:
+            for read in readers:
+                read(item)
+        except InvalidArgument as error:
+            raise error.within(place) from None
 
 
 def _plain(part: object) -> object:
