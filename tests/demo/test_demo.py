@@ -106,6 +106,8 @@ def test_bot_is_killed_resumes_and_its_log_equals_the_signal_log() -> None:
         assert killed[1] == resumed[1] != "0"
         assert re.search(r"caught up [1-9]\d* events", demo.text)
         assert "The bot's log is equal to the signal log" in demo.text
+        assert re.search(r"model: recorded 2860 feature vectors, 2 spectra and [1-9]\d* anomalies", demo.text)
+        assert len(re.findall(r"^  (?:GOOG|EURUSD) +(?:cross|turn) +[1-9]\d* +-?\d+\.\d{3}$", demo.text, re.M)) >= 2
         assert "The bot's accounts are those of a bot that follows the whole log in one go" in demo.text
         assert demo.left_behind() == []
         assert list(demo.folder.iterdir()) == []

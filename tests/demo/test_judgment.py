@@ -1,0 +1,83 @@
+"""The service's judgment of signals is that of their prices, and what is shown of it is what the service holds."""
+
+from __future__ import annotations
+
+import pytest
+from grpc import aio
+
+from ai_grpc.client import SignalPublisher
+from ai_grpc.demo.breeding import Bred, Breeder
+from ai_grpc.demo.findings import figures
+from ai_grpc.demo.judgment import Judgment, judge
+from ai_grpc.demo.prices import load
+from ai_grpc.demo.rules import Entry, Genes
+from ai_grpc.demo.signals import to_signal
+from ai_grpc.v1 import performance_pb2 as pb
+from ai_grpc.v1 import performance_pb2_grpc
+
+SERIES = load("GOOG")
+
+
+def outcome(entry: Entry) -> float:
+    """The return of the trade that the entry advises, at closes and without costs."""
+    for close in SERIES.close[entry.bar + 1 :].tolist():
+        if entry.side * (close - entry.take_profit) >= 0:
+            return entry.side * (entry.take_profit / entry.price - 1)
+        if entry.side * (close - entry.stop_loss) <= 0:
+            return entry.side * (close / entry.price - 1)
+    return entry.side * (SERIES.close[-1] / entry.price - 1)
+
+
+@pytest.fixture
+async def bred(channel: aio.Channel) -> Bred:
+    model_id = await Breeder(channel, seed=1, population=10, generations=1).register(SERIES, "1")
+    return Bred.of(SERIES, model_id, Genes(9, 35, 14, 40, 65))
+
+
+async def judged(bred: Bred, target: str) -> Judgment:
+    """The judgment of the signals where the rules fire later, each with a confidence of 0.5."""
+    signals = [to_signal(entry, SERIES, model_id=bred.model_id, confidence=0.5) for entry in bred.later]
+    async with SignalPublisher(target) as publisher:
+        ids = [(await publisher.publish(signal)).signal_id for signal in signals]
+    return (await judge(target, {"GOOG": bred.model_id}, {"GOOG": ids}))["GOOG"]
+
+
+async def test_model_is_judged_by_the_closes_after_its_signals(bred: Bred, target: str) -> None:
+    performance = (await judged(bred, target)).performance
+    outcomes = [outcome(entry) for entry in bred.later if entry.bar < len(SERIES) - 1]
+    assert performance.total_signals == len(bred.later)
+    assert performance.evaluated_signals == len(outcomes) > 10
+    won = sum(one > 0 for one in outcomes) / len(outcomes)
+    assert performance.win_rate == pytest.approx(won)
+    assert performance.avg_confidence == pytest.approx(0.5)
+
+
+async def test_calibration_is_of_the_same_signals(bred: Bred, target: str) -> None:
+    found = await judged(bred, target)
+    assert found.calibration.evaluated_signals == found.performance.evaluated_signals
+    expected = abs(found.performance.signal_accuracy - 0.5)
+    assert found.calibration.expected_calibration_error == pytest.approx(expected)
+
+
+async def test_figures_shown_are_those_that_the_service_holds(bred: Bred, target: str, channel: aio.Channel) -> None:
+    found = await judged(bred, target)
+    stub: performance_pb2_grpc.PerformanceServiceAsyncStub = performance_pb2_grpc.PerformanceServiceStub(channel)
+    request = pb.GetLatestModelPerformanceRequest(model_id=bred.model_id)
+    (held,) = (await stub.GetLatestModelPerformance(request, timeout=10)).performances
+    assert found.performance == held
+    shown = figures(found)
+    assert shown["signal_accuracy"] == f"{held.signal_accuracy:.0%}"
+    assert shown["total_return"] == f"{held.total_return:+.2%}"
+    assert shown["sharpe_ratio"] == f"{held.sharpe_ratio:.2f}"
+
+
+async def test_year_has_as_many_returns_as_days_on_which_trades_ended(bred: Bred, target: str) -> None:
+    performance = (await judged(bred, target)).performance
+    years = (SERIES.times[-1] - SERIES.times[SERIES.split]).days / 365.25
+    assert 10 < performance.periods_per_year * years <= performance.evaluated_signals + 1e-6
+
+
+def test_metric_that_could_not_be_computed_is_not_invented() -> None:
+    nothing = Judgment(pb.ModelPerformance(max_drawdown=0), pb.GetCalibrationResponse())
+    assert figures(nothing)["max_drawdown"] == "0.00%"
+    assert set(figures(nothing).values()) == {"0.00%", "-"}
