@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from google.protobuf.json_format import MessageToDict
 from grpc import aio
 
 from ai_grpc.demo.breeding import Bred, Breeder
@@ -36,7 +37,7 @@ async def test_recorded_run_equals_what_was_bred(channel: aio.Channel) -> None:
     assert run.state == pb.OPTIMIZATION_STATE_COMPLETED
     assert (run.population_size, run.generations) == (20, 5)
     assert (dict(run.best_individual), run.best_fitness) == (asdict(bred.best), generations[-1].best_fitness)
-    assert list(run.parameter_ranges["sma_long"]) == [20, 200]
+    assert MessageToDict(run.parameter_ranges)["sma_long"] == [20, 200]
     stub: optimization_pb2_grpc.OptimizationServiceAsyncStub = optimization_pb2_grpc.OptimizationServiceStub(channel)
     for generation in generations:
         request = pb.ListIndividualsRequest(run_id=run.run_id, generation=generation.number)

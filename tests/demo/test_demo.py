@@ -136,6 +136,16 @@ def test_death_of_a_process_ends_everything_and_is_explained(victim: str) -> Non
         assert list(demo.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("victim", ["server", "model"])
+def test_death_while_the_rules_are_bred_ends_everything_and_is_explained(victim: str) -> None:
+    with demonstration({}, "--generations", "400") as demo:
+        demo.until("model: recorded")
+        os.kill(demo.pids[victim][-1], signal.SIGKILL)
+        assert demo.ends() == 1, demo.text
+        assert f"the {victim} ended with status -9" in demo.text
+        assert demo.left_behind() == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_leaves_nothing_behind(number: signal.Signals) -> None:
     with demonstration({}) as demo:
@@ -165,12 +175,17 @@ async def test_configured_database_keeps_the_signals_and_the_same_seed_trades_th
             assert demo.ends() == 0, demo.text
             results.append(re.findall(r"SMA \d+/\d+, RSI \d+ at \d+/\d+|[-+][\d.]+%", demo.text))
     assert results[0] == results[1]
-    assert len(results[0]) == 10
+    assert len(results[0]) == 16
     connection = await asyncpg.connect(database, timeout=10)
     try:
         kept = await connection.fetch("SELECT symbol, status FROM ai_trading.ai_signals")
         models = await connection.fetchval("SELECT count(*) FROM ai_trading.ai_models")
+        generations = await connection.fetchval("SELECT count(*) FROM ai_trading.optimization_generations")
+        performances = await connection.fetch("SELECT total_return FROM ai_trading.latest_model_performance")
     finally:
         await connection.close(timeout=10)
     assert {(row["symbol"], row["status"]) for row in kept} == {("GOOG", "EXECUTED"), ("EURUSD", "EXECUTED")}
     assert models == 4
+    assert generations == 4 * 3
+    assert len(performances) == 4
+    assert all(f"{row['total_return']:+.2%}" in demo.text for row in performances)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from google.protobuf.json_format import MessageToDict
 
 from ai_grpc.demo.features import indicators, vectors
 from ai_grpc.demo.prices import MARKETS, load
@@ -34,9 +35,10 @@ def test_there_is_a_vector_for_each_bar_of_the_trading_part_with_all_its_numbers
         int(time.timestamp()) for time in series.times[series.split :]
     ]
     for vector in found:
-        assert set(vector.features) == {"sma_20", "rsi_14", "bollinger_upper", "bollinger_lower", "volatility_ratio"}
-        assert vector.features["bollinger_lower"] < vector.features["sma_20"] < vector.features["bollinger_upper"]
-        assert 0 < vector.features["rsi_14"] < 100
+        features = MessageToDict(vector.features)
+        assert set(features) == {"sma_20", "rsi_14", "bollinger_upper", "bollinger_lower", "volatility_ratio"}
+        assert features["bollinger_lower"] < features["sma_20"] < features["bollinger_upper"]
+        assert 0 < features["rsi_14"] < 100
 
 
 def test_what_is_not_known_yet_is_null() -> None:

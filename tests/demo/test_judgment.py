@@ -20,12 +20,13 @@ SERIES = load("GOOG")
 
 def outcome(entry: Entry) -> float:
     """The return of the trade that the entry advises, at closes and without costs."""
-    for close in SERIES.close[entry.bar + 1 :].tolist():
+    closes: list[float] = SERIES.close[entry.bar + 1 :].tolist()
+    for close in closes:
         if entry.side * (close - entry.take_profit) >= 0:
             return entry.side * (entry.take_profit / entry.price - 1)
         if entry.side * (close - entry.stop_loss) <= 0:
             return entry.side * (close / entry.price - 1)
-    return entry.side * (SERIES.close[-1] / entry.price - 1)
+    return entry.side * (float(SERIES.close[-1]) / entry.price - 1)
 
 
 @pytest.fixture

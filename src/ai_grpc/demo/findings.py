@@ -76,5 +76,8 @@ def rules(story: Story) -> Iterator[str]:
         return
     yield "\nWhich rule made the better signals? With --configured-database the tables stay, for questions like this:"
     yield escape(QUESTION.replace("$1", f"'{story.version}'"))
-    table = [list(story.answer[0]), *(map(str, row.values()) for row in story.answer)]
+    table = [
+        list(story.answer[0]),
+        *(["" if one is None else str(one) for one in row.values()] for row in story.answer),
+    ]
     yield from (f"  {symbol:<8}{rule:<7}{signals:>7}{mean:>14}" for symbol, rule, signals, mean in table)
