@@ -31,12 +31,15 @@ async def recorded(channel: aio.Channel, model_id: str) -> pb.OptimizationRun:
     return run
 
 
-async def test_recorded_run_equals_what_was_bred(channel: aio.Channel) -> None:
+async def test_recorded_run_equals_what_was_bred_and_the_best_genes_configure_the_model(channel: aio.Channel) -> None:
     bred, generations = await breed(channel)
     run = await recorded(channel, bred.model_id)
     assert run.state == pb.OPTIMIZATION_STATE_COMPLETED
     assert (run.population_size, run.generations) == (20, 5)
     assert (dict(run.best_individual), run.best_fitness) == (asdict(bred.best), generations[-1].best_fitness)
+    models: models_pb2_grpc.ModelServiceAsyncStub = models_pb2_grpc.ModelServiceStub(channel)
+    model = (await models.GetModel(models_pb2.GetModelRequest(model_id=bred.model_id), timeout=10)).model
+    assert dict(model.configuration) == asdict(generations[-1].best) == asdict(bred.best)
     assert MessageToDict(run.parameter_ranges)["sma_long"] == [20, 200]
     stub: optimization_pb2_grpc.OptimizationServiceAsyncStub = optimization_pb2_grpc.OptimizationServiceStub(channel)
     for generation in generations:
@@ -55,10 +58,3 @@ async def test_stream_of_generations_brings_what_was_bred(channel: aio.Channel, 
     assert [message["number"] for _, message in heard] == [0, 1, 2, 3, 4]
     assert [message["best"] for _, message in heard] == [asdict(one.best) for one in generations]
     assert [message["best_fitness"] for _, message in heard] == [one.best_fitness for one in generations]
-
-
-async def test_model_is_configured_with_the_best_genes(channel: aio.Channel) -> None:
-    bred, generations = await breed(channel)
-    stub: models_pb2_grpc.ModelServiceAsyncStub = models_pb2_grpc.ModelServiceStub(channel)
-    model = (await stub.GetModel(models_pb2.GetModelRequest(model_id=bred.model_id), timeout=10)).model
-    assert dict(model.configuration) == asdict(bred.best) == asdict(generations[-1].best)
