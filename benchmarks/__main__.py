@@ -21,6 +21,7 @@ from benchmarks import document
 from benchmarks.bulk import bulk
 from benchmarks.fanout import fanout
 from benchmarks.figures import Figures
+from benchmarks.ingest import ingest
 from benchmarks.latency import latency
 from benchmarks.load import Call
 from benchmarks.machine import machine, versions
@@ -40,6 +41,7 @@ SECTIONS: dict[str, Callable[[Stage], AbstractAsyncContextManager[Call]]] = {
     "unary": unary,
     "publisher": publisher,
     "bulk": bulk,
+    "ingest": ingest,
     "replay": replay,
     "fanout": fanout,
     "stored": stored,

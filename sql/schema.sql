@@ -183,14 +183,18 @@ DECLARE
   partition TEXT;
   past TEXT[] := '{}';
   kept BOOLEAN;
+  estimate BIGINT;
   count BIGINT;
   removed BIGINT := 0;
 BEGIN
+  IF retention_days < 0 THEN
+    RAISE EXCEPTION 'retention_days is negative' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF NOT pg_try_advisory_xact_lock(4711001, 7) THEN
     RETURN 0;
   END IF;
-  FOR partition, kept IN
-    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT'
+  FOR partition, kept, estimate IN
+    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT', c.reltuples
     FROM pg_inherits AS i
     JOIN pg_class AS c ON c.oid = i.inhrelid,
       pg_get_expr(c.relpartbound, c.oid) AS b (bound)
@@ -198,6 +202,8 @@ BEGIN
       AND (b.bound = 'DEFAULT' OR substring(b.bound FROM 'TO \(''(.*)''\)')::TIMESTAMPTZ <= moment)
   LOOP
     IF NOT kept THEN
+      -- Nobody puts the past into it between the look and the drop.
+      EXECUTE format('LOCK TABLE %s IN SHARE MODE', partition);
       EXECUTE format('SELECT EXISTS (SELECT FROM %s AS f WHERE f.created_at >= $1)', partition) INTO kept USING moment;
     END IF;
     IF kept THEN
@@ -208,7 +214,10 @@ BEGIN
       ) USING moment;
       GET DIAGNOSTICS count = ROW_COUNT;
     ELSE
-      EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      count := estimate;
+      IF estimate < 10000000 THEN
+        EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      END IF;
       past := past || partition;
     END IF;
     removed := removed + count;
@@ -517,6 +526,7 @@ CREATE FUNCTION ai_trading.log_event() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     SET extra_float_digits TO '1'
+    SET enable_seqscan TO 'off'
     AS $_$
 DECLARE
   head BIGINT;
@@ -554,21 +564,20 @@ BEGIN
     RETURN 0;
   END IF;
   FOR number IN 0 .. 1 LOOP
-    first := date_trunc('week', clock_timestamp()) + number * INTERVAL '1 week';
-    name := 'feature_data_' || to_char(first, 'YYYY_MM_DD');
+    first := date_trunc('month', clock_timestamp()) + number * INTERVAL '1 month';
+    name := 'feature_data_' || to_char(first, 'YYYY_MM');
     CONTINUE WHEN to_regclass(format('ai_trading.%I', name)) IS NOT NULL;
     EXECUTE format('CREATE TABLE ai_trading.%I (LIKE ai_trading.feature_data INCLUDING ALL)', name);
-    -- Rows of that week may come until the partition is attached.
-    LOCK TABLE ai_trading.feature_data_default IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE ai_trading.feature_data IN ACCESS EXCLUSIVE MODE;
     EXECUTE format(
       'WITH moved AS (
          DELETE FROM ai_trading.feature_data_default AS f WHERE f.timestamp >= $1 AND f.timestamp < $2 RETURNING f.*
        )
        INSERT INTO ai_trading.%I SELECT * FROM moved', name
-    ) USING first, first + INTERVAL '1 week';
+    ) USING first, first + INTERVAL '1 month';
     EXECUTE format(
       'ALTER TABLE ai_trading.feature_data ATTACH PARTITION ai_trading.%I FOR VALUES FROM (%L) TO (%L)',
-      name, first, first + INTERVAL '1 week'
+      name, first, first + INTERVAL '1 month'
     );
     count := count + 1;
   END LOOP;
@@ -704,6 +713,7 @@ $$;
 
 CREATE FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) RETURNS TABLE(outcome text, stop_requested boolean)
     LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
   r ai_trading.optimization_runs;
@@ -732,11 +742,14 @@ BEGIN
   SELECT
     run, number, row_number() OVER (ORDER BY sign * i.fitness_score DESC, i.place), i.genes, i.fitness_score,
     i.objectives,
-    row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND NOT EXISTS (
-      SELECT FROM ai_trading.optimization_individuals AS former
+    -- Not by EXISTS, which may be planned as a hash of all individuals of the run.
+    row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND (
+      SELECT former.individual_id
+      FROM ai_trading.optimization_individuals AS former
       WHERE former.run_id = run AND former.is_new
         AND former.fitness_score = i.fitness_score AND former.genes = i.genes
-    )
+      LIMIT 1
+    ) IS NULL
   FROM unnest(genes, fitness_scores, objectives) WITH ORDINALITY AS i (genes, fitness_score, objectives, place);
 
   IF best IS NULL AND best_genes IS NULL THEN
@@ -778,17 +791,17 @@ CREATE FUNCTION ai_trading.return_metrics(returns double precision[], periods_pe
     SELECT
       avg(f.value) AS mean, stddev_samp(f.value) AS deviation,
       -- What is smaller than this is left over from rounding: constant returns have no deviation.
-      greatest(1e-15, 1e-12 * max(abs(f.value))) AS noise,
+      1e-12 * greatest(1e-3, max(abs(f.value))) AS noise,
       CASE WHEN min(f.value) > -1 THEN sum(f.step) END AS growth,
       CASE WHEN min(f.value) > -1 THEN 1 - exp(greatest(min(f.fall), -700)) END AS drawdown,
       count(*) AS periods
     FROM falls AS f
   )
   SELECT
-    CASE WHEN s.deviation > s.noise THEN (s.mean - risk_free) / s.deviation * sqrt(periods_per_year) END,
+    CASE WHEN s.deviation > s.noise THEN (s.mean - risk_free) / s.deviation * sqrt(abs(periods_per_year)) END,
     s.drawdown,
     CASE WHEN s.growth < 700 THEN exp(greatest(s.growth, -700)) - 1 END,
-    CASE WHEN s.deviation > s.noise THEN s.deviation * sqrt(periods_per_year) ELSE 0 * s.deviation END,
+    CASE WHEN s.deviation > s.noise THEN s.deviation * sqrt(abs(periods_per_year)) ELSE 0 * s.deviation END,
     CASE WHEN s.drawdown > 1e-12 AND s.growth * periods_per_year / s.periods < 600
       THEN (exp(greatest(s.growth * periods_per_year / s.periods, -700)) - 1) / s.drawdown END
   FROM summary AS s
@@ -1436,7 +1449,9 @@ GRANT ALL ON FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summa
 REVOKE ALL ON FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.signal_performance TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.signal_performance TO ai_trading_service;
+
+GRANT UPDATE(performance_id) ON TABLE ai_trading.signal_performance TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.evaluation_message(p ai_trading.signal_performance) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.evaluation_message(p ai_trading.signal_performance) TO ai_trading_service;
@@ -1480,7 +1495,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.ai_models TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.model_message(a ai_trading.ai_models) TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.model_performance TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.model_performance TO ai_trading_service;
+
+GRANT UPDATE(performance_id) ON TABLE ai_trading.model_performance TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.model_performance_message(p ai_trading.model_performance) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.model_performance_message(p ai_trading.model_performance) TO ai_trading_service;

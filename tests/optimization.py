@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import grpc
+from hypothesis import strategies as st
 
 from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.signals import an_active_model
 
 Subscription = grpc.aio.UnaryStreamCall[pb.SubscribeGenerationsRequest, pb.SubscribeGenerationsResponse]
+
+# PostgreSQL knows no negative zero.
+NUMBERS: Final = st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)
+TEXT: Final = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+VALUES: Final = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=6,
+)
+MEMBERS: Final = st.dictionaries(TEXT, VALUES, max_size=3)
 
 
 def a_run(model_id: str, **changes: Any) -> pb.StartOptimizationRunRequest:
@@ -42,6 +53,17 @@ async def a_running_run(channel: grpc.aio.Channel, **changes: Any) -> str:
     model_id = changes.pop("model_id", None) or await an_active_model(channel)
     response = await OptimizationServiceStub(channel).StartOptimizationRun(a_run(model_id, **changes))
     return response.run.run_id
+
+
+async def individuals_of(channel: grpc.aio.Channel, run_id: str, generation: int | None = None) -> list[pb.Individual]:
+    """All of them, page by page."""
+    request = pb.ListIndividualsRequest(page_size=3, run_id=run_id, generation=generation)
+    individuals: list[pb.Individual] = []
+    while not individuals or request.page_token:
+        response = await OptimizationServiceStub(channel).ListIndividuals(request)
+        individuals += response.individuals
+        request.page_token = response.next_page_token
+    return individuals
 
 
 def scores(individuals: Iterable[pb.Individual]) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
@@ -38,6 +38,36 @@ def test_the_next_page_begins_after_the_last_row(time: datetime, last_id: uuid.U
     assert (page.after_time, page.after_id) == (time, str(last_id))
 
 
+@given(st.integers(0, 2**31 - 1), st.integers(1, 5))
+def test_the_next_page_of_numbered_rows_begins_after_the_last_number(number: int, size: int) -> None:
+    rows = [{"page_number": number, "text": ""} for _ in range(size + 1)]
+    messages, token = paged(rows, Page(size), message_of)
+    assert len(messages) == size
+    page = page_of(ListModelsRequest(page_size=size, page_token=token), order="number")
+    assert page == Page(size, after_number=number)
+
+
+def test_a_token_is_of_use_to_lists_of_its_order_only() -> None:
+    tokens = {"time": token_of(f"{TIME.isoformat()} {ID}"), "score": token_of(f"-0.5 {ID}"), "number": token_of("7")}
+    for order, token in tokens.items():
+        for other in tokens:
+            request = ListModelsRequest(page_token=token)
+            if order == other:
+                assert page_of(request, cast(Any, order)) == page_of(request)
+            else:
+                assert fields_of(request, other) == ["page_token"]
+
+
+@pytest.mark.parametrize("score", ["", "nan", "inf", "1", "1e5", "0x1", "+1.0", "T"])
+def test_a_score_that_no_list_gave_is_refused(score: str) -> None:
+    assert fields_of(ListModelsRequest(page_token=token_of(f"{score} {ID}")), "score") == ["page_token"]
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "01", " 1", "1 ", "1_0", "1.0", "x", str(2**31), "9" * 5000])
+def test_a_number_that_no_list_gave_is_refused(text: str) -> None:
+    assert fields_of(ListModelsRequest(page_token=token_of(text) or "="), order="number") == ["page_token"]
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_last_page_has_no_token(count: int) -> None:
     messages, token = paged([row() for _ in range(count)], Page(3, None, None), message_of)
@@ -67,9 +97,14 @@ def test_a_token_of_somebody_else_is_refused(token: str) -> None:
     assert not token or fields_of(ListModelsRequest(page_token=token)) == ["page_token"]
 
 
-def fields_of(request: ListModelsRequest) -> list[str]:
+def token_of(text: str) -> str:
+    """Such a token as `paged` makes."""
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def fields_of(request: ListModelsRequest, order: Any = None) -> list[str]:
     with pytest.raises(InvalidArgument) as refused:
-        page_of(request)
+        page_of(request, order)
     return [violation.field for violation in refused.value.violations]
 
 

@@ -46,6 +46,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 SET extra_float_digits = 1
+-- A session keeps the plan that it made when the log was empty.
+SET enable_seqscan = off
 AS $$
 DECLARE
   head BIGINT;

@@ -144,11 +144,15 @@ $$;
 
 -- Records a generation of a running run with its individuals, ranks them, and keeps the best of the run. Returns no row
 -- if there is no such run; else RECORDED, DUPLICATE, DIFFERS if the generation is there with other content, or ENDED.
+--
+-- It looks by key: a plan that was made while the tables were empty would otherwise scan them until the next ANALYZE.
 CREATE FUNCTION ai_trading.record_generation(
   run UUID, number INTEGER, best DOUBLE PRECISION, average DOUBLE PRECISION, diversity DOUBLE PRECISION,
   best_genes JSONB, genes JSONB[], fitness_scores DOUBLE PRECISION[], objectives JSONB[]
 ) RETURNS TABLE (outcome TEXT, stop_requested BOOLEAN)
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
 DECLARE
   r ai_trading.optimization_runs;
   hash BYTEA := sha256(convert_to(
@@ -176,11 +180,14 @@ BEGIN
   SELECT
     run, number, row_number() OVER (ORDER BY sign * i.fitness_score DESC, i.place), i.genes, i.fitness_score,
     i.objectives,
-    row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND NOT EXISTS (
-      SELECT FROM ai_trading.optimization_individuals AS former
+    -- Not by EXISTS, which may be planned as a hash of all individuals of the run.
+    row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND (
+      SELECT former.individual_id
+      FROM ai_trading.optimization_individuals AS former
       WHERE former.run_id = run AND former.is_new
         AND former.fitness_score = i.fitness_score AND former.genes = i.genes
-    )
+      LIMIT 1
+    ) IS NULL
   FROM unnest(genes, fitness_scores, objectives) WITH ORDINALITY AS i (genes, fitness_score, objectives, place);
 
   IF best IS NULL AND best_genes IS NULL THEN

@@ -36,11 +36,12 @@ CREATE FUNCTION ai_trading.feature_vector_message(f ai_trading.feature_data) RET
     f.extraction_method::text, f.created_at
 $$;
 
--- Makes the partitions of this week and the next, moves into them what the default partition has of theirs, and returns
+-- Makes the partitions of this month and the next, moves into them what the default partition has of theirs, and returns
 -- how many it made. One replica at a time does it.
 --
--- A table that is made apart and attached locks the default partition alone, and no writer of this week. Who holds that
--- for longer than lock_timeout is not waited for: nothing is made, and the next call tries again.
+-- The table is locked from when the new one is ready until it is attached, which takes as long as to scan the default
+-- partition twice: with less, a reader could look for rows where they were, and a writer be refused. Who reads or writes
+-- for longer than lock_timeout is not waited for: nothing is made, the call fails, and the next one tries again.
 CREATE FUNCTION ai_trading.make_feature_partitions() RETURNS INTEGER
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -56,21 +57,20 @@ BEGIN
     RETURN 0;
   END IF;
   FOR number IN 0 .. 1 LOOP
-    first := date_trunc('week', clock_timestamp()) + number * INTERVAL '1 week';
-    name := 'feature_data_' || to_char(first, 'YYYY_MM_DD');
+    first := date_trunc('month', clock_timestamp()) + number * INTERVAL '1 month';
+    name := 'feature_data_' || to_char(first, 'YYYY_MM');
     CONTINUE WHEN to_regclass(format('ai_trading.%I', name)) IS NOT NULL;
     EXECUTE format('CREATE TABLE ai_trading.%I (LIKE ai_trading.feature_data INCLUDING ALL)', name);
-    -- Rows of that week may come until the partition is attached.
-    LOCK TABLE ai_trading.feature_data_default IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE ai_trading.feature_data IN ACCESS EXCLUSIVE MODE;
     EXECUTE format(
       'WITH moved AS (
          DELETE FROM ai_trading.feature_data_default AS f WHERE f.timestamp >= $1 AND f.timestamp < $2 RETURNING f.*
        )
        INSERT INTO ai_trading.%I SELECT * FROM moved', name
-    ) USING first, first + INTERVAL '1 week';
+    ) USING first, first + INTERVAL '1 month';
     EXECUTE format(
       'ALTER TABLE ai_trading.feature_data ATTACH PARTITION ai_trading.%I FOR VALUES FROM (%L) TO (%L)',
-      name, first, first + INTERVAL '1 week'
+      name, first, first + INTERVAL '1 month'
     );
     count := count + 1;
   END LOOP;
@@ -79,8 +79,9 @@ END
 $$;
 
 -- Removes the vectors whose time is past the retention, and that were put before it too, and returns how many they were.
--- A partition goes as a whole once all of it is past; rows are deleted from the default partition, and from one in which
--- somebody put the past lately, 100,000 of each in a call.
+-- A partition goes as a whole once all of it is past, and counts for as many rows as PostgreSQL estimates if these are
+-- more than ten million; rows are deleted from the default partition, and from one in which somebody put the past lately,
+-- 100,000 of each in a call.
 --
 -- To drop a partition locks the table for a moment, as the last thing. Who reads or writes for longer than lock_timeout
 -- is not waited for: the call fails, having changed nothing, and may be repeated.
@@ -95,14 +96,18 @@ DECLARE
   partition TEXT;
   past TEXT[] := '{}';
   kept BOOLEAN;
+  estimate BIGINT;
   count BIGINT;
   removed BIGINT := 0;
 BEGIN
+  IF retention_days < 0 THEN
+    RAISE EXCEPTION 'retention_days is negative' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF NOT pg_try_advisory_xact_lock(4711001, 7) THEN
     RETURN 0;
   END IF;
-  FOR partition, kept IN
-    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT'
+  FOR partition, kept, estimate IN
+    SELECT format('ai_trading.%I', c.relname), b.bound = 'DEFAULT', c.reltuples
     FROM pg_inherits AS i
     JOIN pg_class AS c ON c.oid = i.inhrelid,
       pg_get_expr(c.relpartbound, c.oid) AS b (bound)
@@ -110,6 +115,8 @@ BEGIN
       AND (b.bound = 'DEFAULT' OR substring(b.bound FROM 'TO \(''(.*)''\)')::TIMESTAMPTZ <= moment)
   LOOP
     IF NOT kept THEN
+      -- Nobody puts the past into it between the look and the drop.
+      EXECUTE format('LOCK TABLE %s IN SHARE MODE', partition);
       EXECUTE format('SELECT EXISTS (SELECT FROM %s AS f WHERE f.created_at >= $1)', partition) INTO kept USING moment;
     END IF;
     IF kept THEN
@@ -120,7 +127,10 @@ BEGIN
       ) USING moment;
       GET DIAGNOSTICS count = ROW_COUNT;
     ELSE
-      EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      count := estimate;
+      IF estimate < 10000000 THEN
+        EXECUTE format('SELECT count(*) FROM %s', partition) INTO count;
+      END IF;
       past := past || partition;
     END IF;
     removed := removed + count;

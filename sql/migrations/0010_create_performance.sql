@@ -167,17 +167,17 @@ CREATE FUNCTION ai_trading.return_metrics(
     SELECT
       avg(f.value) AS mean, stddev_samp(f.value) AS deviation,
       -- What is smaller than this is left over from rounding: constant returns have no deviation.
-      greatest(1e-15, 1e-12 * max(abs(f.value))) AS noise,
+      1e-12 * greatest(1e-3, max(abs(f.value))) AS noise,
       CASE WHEN min(f.value) > -1 THEN sum(f.step) END AS growth,
       CASE WHEN min(f.value) > -1 THEN 1 - exp(greatest(min(f.fall), -700)) END AS drawdown,
       count(*) AS periods
     FROM falls AS f
   )
   SELECT
-    CASE WHEN s.deviation > s.noise THEN (s.mean - risk_free) / s.deviation * sqrt(periods_per_year) END,
+    CASE WHEN s.deviation > s.noise THEN (s.mean - risk_free) / s.deviation * sqrt(abs(periods_per_year)) END,
     s.drawdown,
     CASE WHEN s.growth < 700 THEN exp(greatest(s.growth, -700)) - 1 END,
-    CASE WHEN s.deviation > s.noise THEN s.deviation * sqrt(periods_per_year) ELSE 0 * s.deviation END,
+    CASE WHEN s.deviation > s.noise THEN s.deviation * sqrt(abs(periods_per_year)) ELSE 0 * s.deviation END,
     CASE WHEN s.drawdown > 1e-12 AND s.growth * periods_per_year / s.periods < 600
       THEN (exp(greatest(s.growth * periods_per_year / s.periods, -700)) - 1) / s.drawdown END
   FROM summary AS s
@@ -273,8 +273,9 @@ CROSS JOIN LATERAL (
 ) AS latest
 WHERE m.is_active;
 
--- The repetition of an insert locks the row that is there, which takes the right to update it.
-GRANT SELECT, INSERT, UPDATE ON ai_trading.signal_performance, ai_trading.model_performance TO ai_trading_service;
+-- The repetition of an insert locks the row that is there, which takes the right to update its key.
+GRANT SELECT, INSERT, UPDATE (performance_id) ON ai_trading.signal_performance, ai_trading.model_performance
+  TO ai_trading_service;
 GRANT SELECT ON ai_trading.enriched_ai_signals, ai_trading.latest_model_performance TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.set_model_of_evaluation, ai_trading.evaluation_message,
   ai_trading.model_performance_message, ai_trading.evaluated_signals, ai_trading.return_metrics,

@@ -112,6 +112,7 @@ class Service:
 
     server: grpc.aio.Server
     health: Health
+    closing: asyncio.Event
     feeds: Sequence[Feed]
     writer: SignalWriter
     loops: Sequence[Loop]
@@ -119,6 +120,7 @@ class Service:
     async def drain(self, grace: float) -> None:
         """Says goodbye to every stream, takes nothing more, and answers what was taken, within `grace` seconds."""
         self.health.drain()
+        self.closing.set()
         for feed in self.feeds:
             feed.close()
         self.writer.close()
@@ -187,14 +189,15 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)
-    server = create_server(settings, access_log, servicers, health)
+    closing = asyncio.Event()
+    server = create_server(settings, access_log, servicers, health, closing)
     loops = [
         writer,
         sweeper,
         Upkeep(calls, interval=settings.upkeep_interval, given=settings.model_dump()),
         *(loop for log in (signal_log, topic_log) for loop in (log.tail, log.notifier)),
     ]
-    return Service(server, health, [signal_log.feed, topic_log.feed], writer, loops)
+    return Service(server, health, closing, [signal_log.feed, topic_log.feed], writer, loops)
 
 
 def _look_for_garbage_less_often() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -16,14 +17,14 @@ from ai_grpc.violations import refused
 
 MAX_ITEMS: Final = 1000
 
+# How many items are read before others have their turn.
+SLICE: Final = 64
+
 N = TypeVar("N", bound=Message)
 
 
 class Batch(Generic[N]):
-    """At least one item, each with its place in the request, as the arguments of the query that writes them.
-
-    Raises InvalidArgument for the first item that cannot be sent.
-    """
+    """At least one item, each with its place in the request, as the arguments of the query that writes them."""
 
     def __init__(
         self,
@@ -37,14 +38,24 @@ class Batch(Generic[N]):
         self._sql, self._names = query
         self._given, self._key, self._exists = given, key, exists
         self.items, self.places = items, places
-        descriptor = items[0].DESCRIPTOR
-        readers = [reader(descriptor, name, listed=True) for name in self._names if name not in given]
-        self._rows = [_read(item, place, readers) for item, place in zip(items, places, strict=True)]
-        key_readers = [reader(descriptor, name) for name in key]
-        self._keys = [tuple(read(item) for read in key_readers) for item in items]
+        self._rows: list[list[object]] = []
+        self._keys: list[tuple[object, ...]] = []
+
+    async def read(self) -> None:
+        """Reads the arguments, pausing for others. Raises InvalidArgument for the first item that cannot be sent."""
+        descriptor = self.items[0].DESCRIPTOR
+        readers = [reader(descriptor, name, listed=True) for name in self._names if name not in self._given]
+        key_readers = [reader(descriptor, name) for name in self._key]
+        for index, (item, place) in enumerate(zip(self.items, self.places, strict=True)):
+            if not index % SLICE:
+                await asyncio.sleep(0)
+            self._rows.append(_read(item, place, readers))
+            self._keys.append(tuple([read(item) for read in key_readers]))
 
     def check_unique(self) -> None:
-        """Raises InvalidArgument if two items have the same key."""
+        """Raises InvalidArgument if two items have the same key, if they have one at all."""
+        if not self._key:
+            return
         first: dict[object, str] = {}
         for key, place in zip(self._keys, self.places, strict=True):
             if (other := first.setdefault(key, place)) != place:

@@ -1,45 +1,61 @@
-"""Bulk writes by client streaming: while one write is under way, what arrives is gathered for the next."""
+"""Bulk writes by client streaming: while one batch is stored, the next is prepared, and what arrives is gathered."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from ai_grpc.errors import InvalidArgument, Violation
+from ai_grpc.errors import Error, InvalidArgument, Violation
 
 N = TypeVar("N", bound=Message)
+B = TypeVar("B")
 
 MAX_ROWS: Final = 1000
 MAX_BYTES: Final = 4 * 1024 * 1024
 
 # Items, and where each was: requests[3].features[7].
-Write = Callable[[Sequence[N], Sequence[str]], Awaitable[None]]
+Prepare = Callable[[Sequence[N], Sequence[str]], Awaitable[B]]
+Store = Callable[[B], Awaitable[None]]
 
 
-async def ingest(requests: AsyncIterator[Any], field: str, write: Write[N]) -> int:
-    """Writes the items that the requests have in a field, in their order, and returns how many there were.
+async def ingest(requests: AsyncIterator[Any], field: str, prepare: Prepare[N, B], store: Store[B]) -> int:
+    """Stores the items that the requests have in a field, in their order, and returns how many there were.
 
-    A write has the items of whole requests, at most MAX_ROWS of them in MAX_BYTES unless a single request is larger; no
-    more are read ahead of it. Whatever ends this, all that came before a request that cannot be read is written, and
-    nothing is left running.
+    A batch has the items of whole requests, at most MAX_ROWS of them in MAX_BYTES unless a single request is larger.
+    One is being stored, one prepared, and as much is read ahead at most. Whatever ends this, all that came before a
+    request that cannot be read is stored, and nothing is left running.
 
-    Raises InvalidArgument for a request with no items or too many, and what `write` raises.
+    Raises InvalidArgument for a request with no items or too many, and what `prepare` and `store` raise.
     """
     inbox: Inbox[N] = Inbox(field)
     reader = asyncio.create_task(inbox.fill(requests))
+    storing = asyncio.create_task(asyncio.sleep(0))
     count = 0
     try:
         while batch := await inbox.take():
-            await write([item for item, _ in batch], [place for _, place in batch])
+            try:
+                prepared = await prepare([item for item, _ in batch], [place for _, place in batch])
+            except Error:
+                # Of two that fail, the first is the one to tell of.
+                await storing
+                raise
+            await storing
+            storing = asyncio.create_task(_stored(store, prepared))
             count += len(batch)
+        await storing
         await reader
         return count
     finally:
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
+        for task in (reader, storing):
+            task.cancel()
+        await asyncio.gather(reader, storing, return_exceptions=True)
+
+
+async def _stored(store: Store[B], batch: B) -> None:
+    await store(batch)
 
 
 class Inbox(Generic[N]):
@@ -71,6 +87,9 @@ class Inbox(Generic[N]):
         finally:
             self._ended = True
             self._changed.set()
+            if isinstance(requests, AsyncGenerator):
+                # Else the loop would do so, after the call.
+                await requests.aclose()
 
     async def take(self) -> list[tuple[N, str]]:
         """All that is there, once something is; nothing at the end."""

@@ -24,6 +24,7 @@ from ai_grpc.errors import (
     ResourceExhausted,
     Violation,
     database_unavailable,
+    draining,
 )
 from ai_grpc.logs import AccessLog
 from ai_grpc.statuses import rich_status
@@ -64,8 +65,9 @@ class GuardedServer:
         max_calls: int,
         timeout: float,
         lifetime: float,
+        closing: asyncio.Event,
     ) -> None:
-        self._server, self._access_log = server, access_log
+        self._server, self._access_log, self._closing = server, access_log, closing
         self._max_calls, self._timeout, self._lifetime = max_calls, timeout, lifetime
         self._calls = 0
 
@@ -81,7 +83,7 @@ class GuardedServer:
         changes: dict[str, Any] = {"request_deserializer": _parser(handler.request_deserializer)}
         if not handler.response_streaming:
             kind = "stream_unary" if handler.request_streaming else "unary_unary"
-            parsed = _each_parsed if handler.request_streaming else _parsed
+            parsed = self._each_until_closing if handler.request_streaming else _parsed
             timeout = self._lifetime if handler.request_streaming else self._timeout
             changes[kind] = self._unary(method, getattr(handler, kind), parsed, timeout)
         elif handler.request_streaming:
@@ -114,6 +116,23 @@ class GuardedServer:
                     self._calls -= 1
 
         return call
+
+    async def _each_until_closing(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The requests, parsed. Raises Unavailable when the server is closing, for their answer waits for the last."""
+        goodbye = asyncio.create_task(self._closing.wait())
+        reading: asyncio.Future[Any] = goodbye
+        try:
+            while True:
+                reading = asyncio.ensure_future(anext(requests, None))
+                await asyncio.wait([reading, goodbye], return_when=asyncio.FIRST_COMPLETED)
+                if not reading.done():
+                    raise draining()
+                if (request := reading.result()) is None:
+                    return
+                yield _parsed(request)
+        finally:
+            goodbye.cancel()
+            reading.cancel()
 
     def _stream(
         self, method: str, inner: Callable[..., AsyncIterator[Any]], parsed: Callable[[Any], Any]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -19,6 +20,7 @@ MAX_BYTES: Final = 3 * 1024 * 1024
 MAX_NUMBER: Final = 2**31 - 1
 
 M = TypeVar("M", bound=Message)
+Order = Literal["time", "score", "number"]
 
 
 class PagedRequest(Protocol):
@@ -38,9 +40,8 @@ class Page(NamedTuple):
     after_score: float | None = None
 
 
-def page_of(request: PagedRequest, *, numbered: bool = False) -> Page:
-    """The page that a List request asks for, of rows in the order of their time, or else numbered. Raises
-    InvalidArgument."""
+def page_of(request: PagedRequest, order: Order | None = None) -> Page:
+    """The page that a List request asks for. Raises InvalidArgument, also for the token of a list in another order."""
     if request.page_size < 0:
         raise InvalidArgument(Violation("page_size", "must not be negative"))
     size = min(request.page_size or DEFAULT_SIZE, MAX_SIZE)
@@ -48,7 +49,10 @@ def page_of(request: PagedRequest, *, numbered: bool = False) -> Page:
         return Page(size)
     try:
         token = base64.urlsafe_b64decode(request.page_token).decode("ascii")
-        return _after_number(size, token) if numbered else _after_time(size, token)
+        given: Order = "number" if " " not in token else "time" if "T" in token else "score"
+        if order not in (None, given):
+            raise ValueError(token)
+        return AFTER[given](size, token)
     except (binascii.Error, ValueError) as error:
         raise InvalidArgument(Violation("page_token", "is not one that this list gave")) from error
 
@@ -61,11 +65,18 @@ def _after_number(size: int, token: str) -> Page:
 
 
 def _after_time(size: int, token: str) -> Page:
-    place, _, last_id = token.partition(" ")
-    after_id = str(UUID(last_id))
-    if "T" in place:
-        return Page(size, datetime.fromisoformat(place), after_id)
-    return Page(size, after_id=after_id, after_score=float(place))
+    time, _, last_id = token.partition(" ")
+    return Page(size, datetime.fromisoformat(time), str(UUID(last_id)))
+
+
+def _after_score(size: int, token: str) -> Page:
+    score, _, last_id = token.partition(" ")
+    if repr(float(score)) != score or not math.isfinite(float(score)):
+        raise ValueError(token)
+    return Page(size, after_score=float(score), after_id=str(UUID(last_id)))
+
+
+AFTER: Final = {"number": _after_number, "time": _after_time, "score": _after_score}
 
 
 def fitting(messages: Iterable[M]) -> list[M]:
@@ -80,16 +91,38 @@ def fitting(messages: Iterable[M]) -> list[M]:
     return taken
 
 
-def paged(rows: Sequence[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
-    """The messages of a page, and the token of the next; empty if there is none.
+def paged(rows: Iterable[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
+    """The messages of a page, and the token of the next; empty if there is none. The query is as for `Filling`."""
+    filling = Filling(page, message_of)
+    for row in rows:
+        if not filling.take(row):
+            break
+    return filling.messages, filling.token
+
+
+class Filling(Generic[M]):
+    """A page that takes rows, and the token of the next; empty if it took them all.
 
     The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`,
     `page_score` and `page_id`, or `page_number`. A page ends early rather than outgrow what clients receive by default.
     """
-    messages = fitting(message_of(row) for row in rows[: page.size])
-    if len(messages) == len(rows):
-        return messages, ""
-    return messages, base64.urlsafe_b64encode(_place(rows[len(messages) - 1]).encode()).decode()
+
+    def __init__(self, page: Page, message_of: Callable[[Any], M]) -> None:
+        self._page, self._message_of = page, message_of
+        self._size, self._last = 0, dict[str, Any]()
+        self.messages: list[M] = []
+        self.token = ""
+
+    def take(self, row: Any) -> bool:
+        """Takes the row unless the page is full."""
+        message = self._message_of(row)
+        self._size += message.ByteSize()
+        if len(self.messages) == self._page.size or (self.messages and self._size > MAX_BYTES):
+            self.token = base64.urlsafe_b64encode(_place(self._last).encode()).decode()
+            return False
+        self.messages.append(message)
+        self._last = row
+        return True
 
 
 def _place(row: Any) -> str:

@@ -15,7 +15,7 @@ from ai_grpc.v1 import performance_pb2 as pb
 MAX_SERIES: Final = 100
 MAX_PRICES: Final = 10_000
 # As many take about a millisecond, for which the event loop does nothing else.
-SLICE: Final = 1000
+SLICE: Final = 500
 
 Series = pb.EvaluateSignalsRequest.PriceSeries
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -13,11 +14,13 @@ from ai_grpc.batches import Batch, insert, numbered
 from ai_grpc.db import load_queries
 from ai_grpc.errors import AlreadyExists, InvalidArgument, missing
 from ai_grpc.fields import reader
-from ai_grpc.pagination import page_of, paged
+from ai_grpc.pagination import Filling, Order, page_of
 
 # A parameter of a query is named as the field it comes from; not the casts.
 PARAMETER: Final = re.compile(r"(?<!:):([a-z]\w*)")
 ACQUIRE_TIMEOUT: Final = 5.0
+FEW: Final = 4
+ORDERS: Final[tuple[Order, ...]] = ("time", "score", "number")
 
 M = TypeVar("M", bound=Message)
 N = TypeVar("N", bound=Message)
@@ -62,35 +65,59 @@ class Records:
     async def page(self, kind: type[M], query: str, request: Any, **given: Any) -> tuple[list[M], str]:
         """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time or
         page_score and page_id, or page_number, as parameters and columns."""
-        page = page_of(request, numbered="page_number" in self._queries[query][1])
-        after = {"page_time": page.after_time, "page_id": page.after_id, "page_number": page.after_number}
-        given |= {"page_limit": page.size + 1, **after, "page_score": page.after_score}
-        return paged(await self.rows(query, request, fresh=False, **given), page, lambda row: message_of(kind, row))
+        names = self._queries[query][1]
+        page = page_of(request, next(order for order in ORDERS if f"page_{order}" in names))
+        given |= {"page_time": page.after_time, "page_score": page.after_score, "page_number": page.after_number}
+        sql, arguments = self._call(query, request, {**given, "page_id": page.after_id, "page_limit": page.size + 1})
+        filling = Filling(page, partial(message_of, kind))
+        async with self._reads.acquire(timeout=ACQUIRE_TIMEOUT) as connection, connection.transaction(readonly=True):
+            cursor = await connection.cursor(sql, *arguments)
+            # A few rows may fill the page, and then the others are not even read.
+            count = FEW
+            while (rows := await cursor.fetch(count)) and all(map(filling.take, rows)):
+                count *= 2
+        return filling.messages, filling.token
 
     async def write(
         self,
         query: str,
         items: Sequence[N],
-        places: str | Sequence[str],
+        field: str,
         key: Sequence[str] = (),
         exists: Callable[[N], AlreadyExists] | None = None,
         **given: Any,
-    ) -> Sequence[Any]:
-        """Writes all items in one transaction, or none, and returns the rows of the query, which come in any order.
+    ) -> list[Any]:
+        """Writes the items that a request has in a field, of which no two may have the same key: see `prepare`."""
+        batch = await self.prepare(query, items, numbered(field, len(items)), key, exists, **given)
+        batch.check_unique()
+        return await self.store(batch)
 
-        The query's parameters are `given`, or arrays with an element for each item. `places` is the items' field in the
-        request, of which no two may have the same `key`, the fields that tell them apart; or it is where each was in a
-        stream, and then they are written as if one after another. The rows have the key too. For an item of which no
-        row comes back, `exists` is raised: it is there with other content.
+    async def prepare(
+        self,
+        query: str,
+        items: Sequence[N],
+        places: Sequence[str],
+        key: Sequence[str] = (),
+        exists: Callable[[N], AlreadyExists] | None = None,
+        **given: Any,
+    ) -> Batch[N]:
+        """Makes items ready to be written by one statement, or by several if a key occurs again, as if one by one.
 
-        Raises InvalidArgument or NotFound for the first item at fault.
+        The query's parameters are `given`, or arrays with an element for each item. `places` is where each was, and
+        `key` are the fields that tell them apart, which the rows have too; none if the query sees to that. For an item
+        of which no row comes back, `exists` is raised by `store`: it is there with other content.
+
+        Raises InvalidArgument for the first item at fault.
         """
-        one_request = isinstance(places, str)
-        if isinstance(places, str):
-            places = numbered(places, len(items))
         batch = Batch(self._queries[query], given, items, places, key, exists)
-        if one_request and key:
-            batch.check_unique()
+        await batch.read()
+        return batch
+
+    async def store(self, batch: Batch[Any]) -> list[Any]:
+        """Writes a batch in one transaction, and returns the rows of the query, which come in any order.
+
+        Raises AlreadyExists, or InvalidArgument or NotFound for the first item at fault, and then nothing is written.
+        """
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             return await insert(connection, batch)
 
@@ -106,6 +133,7 @@ class Records:
         if not items:
             return await self._pool.fetchrow(sql, *(own.get(name, []) for name in names))
         batch = Batch((sql, names), own, items, numbered(field, len(items)))
+        await batch.read()
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             rows = await insert(connection, batch, within=request)
         return next(iter(rows), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -44,11 +45,20 @@ MAX_PROBES: Final = 100
 
 
 def create_server(
-    settings: Settings, access_log: AccessLog, servicers: Mapping[str, object], health: Health
+    settings: Settings,
+    access_log: AccessLog,
+    servicers: Mapping[str, object],
+    health: Health,
+    closing: asyncio.Event,
 ) -> grpc.aio.Server:
-    """A server with a servicer for each of MODULES, none of which lets an exception out."""
+    """A server with a servicer for each of MODULES, none of which lets an exception out. Once it is closing, it waits
+    for no more requests of a stream."""
     server = grpc.aio.server(options=_options(settings))
-    bounds = {"timeout": settings.call_timeout, "lifetime": settings.stream_lifetime}
+    bounds: dict[str, Any] = {
+        "timeout": settings.call_timeout,
+        "lifetime": settings.stream_lifetime,
+        "closing": closing,
+    }
     guarded = GuardedServer(server, access_log, max_calls=settings.max_concurrent_calls, **bounds)
     for name, module in MODULES.items():
         getattr(module, f"add_{name}Servicer_to_server")(servicers[name], guarded)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -16,6 +17,7 @@ from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.optimization import a_generation, a_running_run, events, subscribe, until
+from tests.server import serving
 from tests.signals import an_exchange, chosen, details, execute, reason, refusal
 
 EARLIEST: Final = streams_pb2.Earliest()
@@ -30,6 +32,15 @@ async def record(channel: grpc.aio.Channel, run_id: str, numbers: Iterable[int])
     """Records generations one after the other."""
     for number in numbers:
         await OptimizationServiceStub(channel).RecordGeneration(a_generation(run_id, number, float(number)))
+
+
+async def record_somewhere(channels: Sequence[grpc.aio.Channel], run_id: str, numbers: Iterable[int]) -> None:
+    """As `record`, each on the first of the channels that answers; a repetition is harmless."""
+    for number in numbers:
+        for channel in channels:
+            with suppress(grpc.aio.AioRpcError):
+                await record(channel, run_id, [number])
+                break
 
 
 def recorded(received: Iterable[pb.GenerationEvent]) -> list[tuple[str, int]]:
@@ -66,6 +77,33 @@ async def test_a_stream_that_wanders_between_replicas_loses_and_doubles_nothing(
             assert [number for of, number in recorded(received) if of == run_id] == list(range(25))
         times = [event.commit_time.ToNanoseconds() for event in received]
         assert times == sorted(times)
+
+
+async def test_a_replica_that_is_killed_takes_nothing_with_it(database: str, tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(60),
+        serving(database, tmp_path / "0.log") as first,
+        serving(database, tmp_path / "1.log") as second,
+        grpc.aio.insecure_channel(first.target) as doomed,
+        grpc.aio.insecure_channel(second.target) as other,
+    ):
+        run_id = await a_running_run(doomed)
+        written = asyncio.create_task(record_somewhere([doomed, other], run_id, range(60)))
+        received: list[pb.GenerationEvent] = []
+        stream, start = subscribe(doomed, earliest=EARLIEST), streams_pb2.Position()
+        while len(received) < 60:
+            try:
+                message = await anext(aiter(stream))
+            except grpc.aio.AioRpcError:
+                stream = subscribe(other, after=start)
+                continue
+            received += message.batch.events
+            start = message.position
+            if len(received) >= 20 and first.process is not None and first.process.returncode is None:
+                await first.kill()
+        await written
+        assert sequences(received) == list(range(1, 61))
+        assert recorded(received) == [(run_id, number) for number in range(60)]
 
 
 async def test_replicas_wake_each_other(database: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,8 @@ REFUSALS: Final = frozenset(
     )
 )
 CODES: Final = frozenset(code.value[0] for code in REFUSALS)
+# The message of a stream that a violation speaks of.
+PLACE: Final = re.compile(r"requests\[(\d+)\]")
 ERROR: Final = errors_pb2.Error.DESCRIPTOR.full_name
 FAULTS: Final = (errors_pb2.ERROR_REASON_UNSPECIFIED, errors_pb2.ERROR_REASON_INTERNAL)
 OPTIONS: Final = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -53,13 +56,14 @@ async def outcome_of(channel: grpc.aio.Channel, sent: Input) -> Outcome:
         status = error.code().name
         if fault := _refusal_fault(error, sent):
             return Outcome(status, fault=fault)
-        if not method.client_streaming:
-            return Outcome(status, frozenset([0]))
+        if not (method.client_streaming and method.server_streaming):
+            return Outcome(status, _refused_requests(error, sent))
     try:
         refused = _refused_messages(method, responses)
     except (DecodeError, AssertionError) as error:
         return Outcome(status, fault=f"a response is wrong: {error}")
-    if status == "OK" and method.client_streaming and len(responses) != len(sent.messages):
+    expected = len(sent.messages) if method.server_streaming else 1
+    if status == "OK" and method.client_streaming and len(responses) != expected:
         return Outcome(status, fault=f"{len(sent.messages)} messages have {len(responses)} answers")
     return Outcome(status, refused)
 
@@ -81,6 +85,15 @@ def _refusal_fault(error: grpc.aio.AioRpcError, sent: Input) -> str:
     if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not found.fields:
         return f"INVALID_ARGUMENT names no field: {error.details()}"
     return ""
+
+
+def _refused_requests(error: grpc.aio.AioRpcError, sent: Input) -> frozenset[int]:
+    """Which messages are not written for sure. Of those with one answer in all, these are the one at fault and whatever
+    comes after it; without its number only a single one is known to be it."""
+    count = len(sent.messages)
+    if count == 1 or not sent.method.is_ours or not (found := PLACE.match(" ".join(details(error).fields))):
+        return frozenset(range(count) if count == 1 else ())
+    return frozenset(range(int(found[1]), count))
 
 
 def _refused_messages(method: Method, responses: Sequence[bytes]) -> frozenset[int]:

@@ -11,6 +11,7 @@ from ai_grpc import cli
 from ai_grpc.errors import InvalidArgument, Violation
 from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.signals import SignalServicer
+from ai_grpc.services.training import TrainingServicer
 from ai_grpc.settings import MIB
 
 Handler = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -84,6 +85,7 @@ FAULTS: Final[dict[str, tuple[type, str, Callable[[Handler], Handler]]]] = {
     "raises": (ModelServicer, "ResolveModelAlias", raising),
     "writes a row": (ModelServicer, "RegisterModel", writing),
     "changes a row": (ModelServicer, "UpdateModel", writing),
+    "stores an episode": (TrainingServicer, "AddEpisodes", writing),
     "leaks": (ModelServicer, "GetModel", leaking),
     "dies": (ModelServicer, "ListModels", dying),
     "gives no reason": (SignalServicer, "GetSignal", silent),

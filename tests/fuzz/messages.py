@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import date
 from typing import Any, Final, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -14,9 +15,12 @@ from tests.fuzz.words import World
 
 # What a client leaves alone unless it means harm.
 LEFT_ALONE: Final = ("ai_grpc.v1.Signal.state", "ai_grpc.v1.Signal.create_time", "page_token")
+OURS: Final = "ai_grpc."
+# What the names of our fields end with that hold decimal numbers as text.
+DECIMALS: Final = ("price", "price_target", "stop_loss", "take_profit", "_value", "pnl", "pnl_if_executed")
 DEEPEST: Final = 30
 # How many values a repeated field gets, and how many of one value if harm is meant.
-COUNTS: Final = (0, 1, 1, 1, 2, 3)
+COUNTS: Final = (0, 1, 1, 1, 1, 1, 1, 2, 3)
 LIMITS: Final = (0, 2, 3, 10, 100, 1000, 1001)
 MOST_REPEATED: Final = 1000
 
@@ -39,17 +43,19 @@ class Author:
             "epoch": lambda: world.epoch,
             "file_containing_symbol": lambda: rng.choice(world.services),
             "nanos": lambda: rng.randrange(10**9),
+            # Of a piece of a series.
+            "offset": lambda: rng.choice((0, 0, 0, 1)),
             "page_size": lambda: rng.randrange(100),
             "page_token": lambda: words.a_token(rng),
             "paths": lambda: rng.choice(words.PATHS),
             "seconds": self._later,
+            "google.protobuf.Duration.seconds": lambda: rng.randrange(1, 600),
             "sequence": lambda: rng.randrange(100),
             "service": lambda: rng.choice(world.services),
             "subscriber_id": lambda: "fuzz",
             "symbol": lambda: rng.choice(words.SYMBOLS),
             "symbols": lambda: rng.choice(words.SYMBOLS),
             "version": lambda: str(rng.randrange(10)),
-            **dict.fromkeys(("price_target", "stop_loss", "take_profit", "reference_price"), self._price),
             **dict.fromkeys(("confidence", "min_confidence"), lambda: round(rng.random(), 4)),
         }
 
@@ -102,7 +108,7 @@ class Author:
     def _value(self, field: FieldDescriptor) -> Any:
         rng = self._rng
         if not self._is_bad():
-            likely = self._likely.get(field.name)
+            likely = self._likely.get(field.full_name) or self._likely.get(field.name)
             return likely() if likely else self._plain(field)
         match field.cpp_type:
             case FieldDescriptor.CPPTYPE_BOOL:
@@ -130,8 +136,18 @@ class Author:
             case FieldDescriptor.CPPTYPE_STRING if field.type == FieldDescriptor.TYPE_BYTES:
                 return b"bytes"
             case FieldDescriptor.CPPTYPE_STRING:
-                return self._fresh() if field.name.endswith("_id") else rng.choice(("a", "word", self._fresh()))
+                return self._text(field)
         return rng.randrange(100)
+
+    def _text(self, field: FieldDescriptor) -> str:
+        """As the name of the field promises."""
+        if field.name.endswith("_id"):
+            return self._one_of(self._fresh, self._world.ids(field.name), 0.2)
+        if field.name.endswith("_date"):
+            return str(date.fromtimestamp(self._later()))
+        if field.full_name.startswith(OURS) and field.name.endswith(DECIMALS):
+            return self._price()
+        return self._rng.choice(("a", "word", self._fresh()))
 
     def _one_of(self, fresh: Callable[[], str], known: tuple[str, ...], share: float = 0.5) -> str:
         return fresh() if self._rng.random() < share else self._rng.choice(known)

@@ -26,12 +26,19 @@ SETTINGS: Final = {
     "AI_GRPC_RING_EVENTS": "1000",
     "AI_GRPC_RING_BYTES": str(MIB),
     "AI_GRPC_SWEEP_INTERVAL": "0.2",
+    # Once, at the start: nothing but requests and what expires may change a table.
+    "AI_GRPC_UPKEEP_INTERVAL": "86400",
 }
-EPOCH: Final = "UPDATE ai_trading.log_meta SET epoch = $1"
+EPOCHS: Final = [f"UPDATE ai_trading.{log} SET epoch = $1" for log in ("log_meta", "event_log_meta")]
 MODELS: Final = """
 INSERT INTO ai_trading.ai_models (model_id, model_name, version, model_type)
 SELECT m.id, m.name, 'v' || m.place, 'reinforcement_learning'
 FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS m (id, name, place)
+"""
+# Half of the sessions that requests speak of run already.
+SESSIONS: Final = """
+INSERT INTO ai_trading.training_sessions (session_id, model_id, session_name)
+SELECT s.id, $2, 'night run' FROM unnest($1::uuid[]) WITH ORDINALITY AS s (id, place) WHERE s.place % 2 = 0
 """
 
 
@@ -68,5 +75,7 @@ async def target_on(dsn: str, log: Path, seed: int, program: Sequence[str] = SER
 
 async def _fill(dsn: str, world: World) -> None:
     async with administrator(dsn) as admin:
-        await admin.execute(EPOCH, world.epoch)
+        for epoch in EPOCHS:
+            await admin.execute(epoch, world.epoch)
         await admin.execute(MODELS, world.model_ids, world.model_names)
+        await admin.execute(SESSIONS, world.ids("session_id"), world.model_ids[0])

@@ -48,17 +48,24 @@ LIMITS: Final = {
 class World:
     """What exists, or will soon: the ids that make a request more than a stab in the dark."""
 
+    seed: int
     epoch: str
     model_ids: tuple[str, ...]
     model_names: tuple[str, ...]
     signal_ids: tuple[str, ...]
     services: tuple[str, ...] = ("",)
 
+    def ids(self, name: str) -> tuple[str, ...]:
+        """The few that a field of this name may have, so that requests speak of the same things."""
+        rng = random.Random(f"{self.seed}/{name}")
+        return tuple(a_uuid(rng) for _ in range(16))
+
 
 def a_world(seed: int) -> World:
     """Always the same for a seed."""
     rng = random.Random(f"{seed}/world")
     return World(
+        seed=seed,
         epoch=a_uuid(rng),
         model_ids=tuple(a_uuid(rng) for _ in range(32)),
         model_names=tuple(f"model-{number % 8}" for number in range(32)),

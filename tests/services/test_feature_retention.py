@@ -24,7 +24,12 @@ SELECT tableoid::regclass::text AS name, count(*)::int FROM feature_data GROUP B
 PARTITIONS: Final = """
 SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'feature_data'::regclass ORDER BY 1
 """
+AHEAD: Final = """
+INSERT INTO feature_data (symbol, timestamp, feature_set_name, features, raw_data_hash)
+VALUES ($1::text, date_trunc('month', now()) + interval '40 days', 's', '{}', repeat('a', 64))
+"""
 OLD: Final = "feature_data_old"
+ROUNDS: Final = 20
 
 
 @asynccontextmanager
@@ -47,11 +52,11 @@ async def counts(database: str) -> dict[str, int]:
     return {row["name"]: row["count"] for row in await execute(database, PARTITION)}
 
 
-async def next_monday(database: str) -> str:
-    """How the name of the next week's partition ends."""
+async def next_month(database: str) -> str:
+    """How the name of the next month's partition ends."""
     (row,) = await execute(
         database,
-        "SELECT to_char(date_trunc('week', now() AT TIME ZONE 'UTC') + interval '1 week', 'YYYY_MM_DD') AS name",
+        "SELECT to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY_MM') AS name",
     )
     return str(row["name"])
 
@@ -65,7 +70,7 @@ async def until(database: str, done: Callable[[list[str]], bool]) -> None:
 
 
 async def make_past_partition(database: str, days: int) -> None:
-    """A partition of a week that began so many days ago."""
+    """A partition of seven days that began so many days ago."""
     (row,) = await execute(
         database,
         "SELECT format('CREATE TABLE %s PARTITION OF feature_data FOR VALUES FROM (%L) TO (%L)', $1::text,"
@@ -91,16 +96,16 @@ async def cleaned(database: str, *days: int) -> int:
         return count
 
 
-async def test_partitions_are_made_for_this_week_and_the_next_once(database: str) -> None:
+async def test_partitions_are_made_for_this_month_and_the_next_once(database: str) -> None:
     assert await names(database) == ["feature_data_default"]
     assert [await made(database) for _ in range(2)] == [2, 0]
     first, second, _ = await names(database)
-    mondays = await execute(
+    months = await execute(
         database,
-        "SELECT to_char(date_trunc('week', now() AT TIME ZONE 'UTC') + n * interval '1 week',"
-        " '\"feature_data_\"YYYY_MM_DD') AS name FROM generate_series(0, 1) AS n",
+        "SELECT to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month',"
+        " '\"feature_data_\"YYYY_MM') AS name FROM generate_series(0, 1) AS n",
     )
-    assert [first, second] == [row["name"] for row in mondays]
+    assert [first, second] == [row["name"] for row in months]
     # A parent's indexes and constraints are those of each partition.
     (row,) = await execute(
         database, "SELECT count(*) FROM pg_index WHERE indrelid = $1::regclass AND indisvalid", f"ai_trading.{first}"
@@ -121,7 +126,7 @@ async def test_a_service_that_keeps_features_for_ever_drops_none(database: str) 
     async with an_exchange(database, upkeep_interval=0.02, feature_retention_days=0):
         # The chore before the one in question has begun again.
         for _ in range(2):
-            await execute(database, "DROP TABLE IF EXISTS feature_data_" + await next_monday(database))
+            await execute(database, "DROP TABLE IF EXISTS feature_data_" + await next_month(database))
             await until(database, lambda found: len(found) == 3)
     assert await counts(database) == {"feature_data_default": 10}
 
@@ -179,15 +184,34 @@ async def test_who_holds_the_table_is_not_waited_for(database: str) -> None:
     assert sorted((await counts(database)).values()) == [1]
 
 
-async def test_writers_of_this_week_do_not_wait_while_the_next_is_made(database: str) -> None:
+async def test_nobody_misses_a_row_or_is_refused_while_it_moves(database: str) -> None:
     await made(database)
-    await execute(database, "DROP TABLE feature_data_" + await next_monday(database))
-    async with connected(database) as maker, maker.transaction():
-        assert await maker.fetchval("SELECT make_feature_partitions()") == 1
-        # Not committed yet.
-        async with connected(database, lock_timeout="100ms") as writer:
-            await writer.execute(VECTOR, 0, 0, 1)
-    assert len(await names(database)) == 3
+    partition = "feature_data_" + await next_month(database)
+    undone = (
+        f"LOCK TABLE feature_data; CREATE TEMPORARY TABLE held AS SELECT * FROM {partition}; DROP TABLE {partition};"
+        "INSERT INTO feature_data SELECT * FROM held; DROP TABLE held"
+    )
+
+    async def write() -> None:
+        async with connected(database, role="ai_trading_service") as writer:
+            for number in range(ROUNDS * 20):
+                await writer.execute(AHEAD, str(number))
+
+    async def look() -> None:
+        async with connected(database, role="ai_trading_service") as reader:
+            while not writing.done():
+                assert await reader.fetchval("SELECT count(*) FROM feature_data WHERE symbol = 'FIRST'") == 1
+
+    async def move() -> None:
+        async with connected(database) as mover:
+            while not writing.done():
+                await mover.execute(undone)
+                assert await mover.fetchval("SELECT make_feature_partitions()") == 1
+
+    await execute(database, AHEAD, "FIRST")
+    writing = asyncio.create_task(write())
+    await asyncio.gather(writing, look(), look(), move())
+    assert await counts(database) == {partition: ROUNDS * 20 + 1}
 
 
 async def test_replicas_that_make_partitions_together_make_each_once(database: str) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.exchange.test_events import BOUNDED
-from tests.optimization import a_generation, a_running_run, an_individual, scores
+from tests.faults.database import administrator, until
+from tests.optimization import MEMBERS, NUMBERS, a_generation, a_running_run, an_individual, individuals_of, scores
 from tests.signals import a_struct, an_exchange, details, execute, refusal
 
 # As the specification has it.
@@ -22,6 +23,10 @@ EXAMPLE: Final[dict[str, Any]] = {
     "genes": {"sma_short": 12, "sma_long": 31, "rsi_period": 20, "rsi_oversold": 31, "rsi_overbought": 73},
     "fitness_score": 2.5075,
 }
+WAITING: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'ai_grpc calls' AND wait_event_type = 'Lock'
+"""
 BIG: Final = {"text": "x" * 65_536}
 INFINITY: Final = float("inf")
 
@@ -47,17 +52,6 @@ FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"individuals": [an_individual(), an_individual(objectives=BIG)]}, "individuals[1].objectives"),
     ({"individuals": [an_individual()] * 3, "generation": -1}, "generation"),
 ]
-
-
-async def individuals_of(channel: grpc.aio.Channel, run_id: str, generation: int | None = None) -> list[pb.Individual]:
-    """All of them, page by page."""
-    request = pb.ListIndividualsRequest(page_size=3, run_id=run_id, generation=generation)
-    individuals: list[pb.Individual] = []
-    while not individuals or request.page_token:
-        response = await OptimizationServiceStub(channel).ListIndividuals(request)
-        individuals += response.individuals
-        request.page_token = response.next_page_token
-    return individuals
 
 
 async def test_the_individual_of_the_specification_comes_out_as_it_went_in(database: str) -> None:
@@ -110,6 +104,16 @@ async def test_what_is_given_is_kept(database: str) -> None:
         assert {field.name for field, _ in bare.ListFields()} == expected
 
 
+async def test_a_thousand_individuals_are_one_generation(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub, run_id = OptimizationServiceStub(channel), await a_running_run(channel)
+        fitness = [float(number) for number in range(1000)]
+        generation = (await stub.RecordGeneration(a_generation(run_id, 0, *fitness))).generation
+        assert (generation.individual_count, generation.average_fitness) == (1000, 499.5)
+        whole = pb.ListIndividualsRequest(page_size=1000, run_id=run_id, generation=0)
+        assert scores((await stub.ListIndividuals(whole)).individuals) == fitness[::-1]
+
+
 async def test_a_mean_neither_overflows_nor_underflows(database: str) -> None:
     async with an_exchange(database) as channel:
         stub, run_id = OptimizationServiceStub(channel), await a_running_run(channel)
@@ -153,11 +157,16 @@ async def test_another_content_of_a_generation_is_refused(database: str, subtest
 async def test_of_concurrent_recordings_one_is_stored(database: str) -> None:
     async with an_exchange(database) as one, an_exchange(database) as other:
         run_id = await a_running_run(one)
-        request = a_generation(run_id, 0, *map(float, range(100)))
+        request = a_generation(run_id, 0, *map(float, range(10)))
         stubs = [OptimizationServiceStub(channel) for channel in (one, other)]
-        responses = await asyncio.gather(*(stub.RecordGeneration(request) for stub in stubs * 4))
-        assert sorted(response.duplicate for response in responses) == [False] + [True] * 7
-        assert len(await individuals_of(one, run_id)) == 100
+        async with administrator(database) as admin:
+            # None can commit before all have come.
+            await admin.execute("SELECT pg_advisory_lock(4711001, 3)")
+            calls = [asyncio.ensure_future(stub.RecordGeneration(request)) for stub in stubs * 2]
+            await until(admin, WAITING, len(calls))
+        responses = await asyncio.gather(*calls)
+        assert sorted(response.duplicate for response in responses) == [False, True, True, True]
+        assert len(await individuals_of(one, run_id)) == 10
 
 
 async def test_a_recorded_generation_is_a_heartbeat(database: str) -> None:
@@ -167,65 +176,6 @@ async def test_a_recorded_generation_is_a_heartbeat(database: str) -> None:
         before = (await stub.GetOptimizationRun(get)).run.heartbeat_time.ToMicroseconds()
         await stub.RecordGeneration(a_generation(run_id, 0, 1.0))
         assert (await stub.GetOptimizationRun(get)).run.heartbeat_time.ToMicroseconds() > before
-
-
-async def test_the_individuals_of_a_generation_are_ranked(database: str) -> None:
-    async with an_exchange(database) as channel:
-        for direction, order in (
-            (pb.FITNESS_DIRECTION_MAXIMIZE, [5.0, 4.0, 3.0, 1.0, 1.0]),
-            (pb.FITNESS_DIRECTION_MINIMIZE, [1.0, 1.0, 3.0, 4.0, 5.0]),
-        ):
-            run_id = await a_running_run(channel, direction=direction)
-            equal = [an_individual(1.0, genes={"place": place}) for place in range(2)]
-            request = a_generation(run_id, 7, individuals=[equal[0], *map(an_individual, (4.0, 3.0, 5.0)), equal[1]])
-            await OptimizationServiceStub(channel).RecordGeneration(request)
-            individuals = await individuals_of(channel, run_id, generation=7)
-            assert scores(individuals) == order
-            assert [each.individual_rank for each in individuals] == [1, 2, 3, 4, 5]
-            assert [each.genes["place"] for each in individuals if each.fitness_score == 1.0] == [0, 1]
-            empty = pb.ListIndividualsRequest(run_id=run_id, generation=8)
-            assert (await OptimizationServiceStub(channel).ListIndividuals(empty)).individuals == []
-
-
-async def test_the_best_of_a_run_are_listed_once_where_they_came_first(database: str) -> None:
-    async with an_exchange(database) as channel:
-        stub = OptimizationServiceStub(channel)
-        for direction in (pb.FITNESS_DIRECTION_MAXIMIZE, pb.FITNESS_DIRECTION_MINIMIZE):
-            run_id = await a_running_run(channel, direction=direction)
-            for number, fitness in enumerate(((2.0, 1.0, 2.0), (3.0, 2.0, 2.0, -1.0), (3.0, 2.5, 1.0))):
-                await stub.RecordGeneration(a_generation(run_id, number, *fitness))
-            judged_otherwise = [an_individual(2.0, genes={"gene": 3.0}), an_individual(2.0, genes={"gene": 4.0})]
-            await stub.RecordGeneration(a_generation(run_id, 3, individuals=judged_otherwise))
-            individuals = await individuals_of(channel, run_id)
-            found = [(each.fitness_score, each.generation) for each in individuals]
-            best_first = [(3.0, 1), (2.5, 2), (2.0, 0), (2.0, 3), (2.0, 3), (1.0, 0), (-1.0, 1)]
-            ascending = direction == pb.FITNESS_DIRECTION_MINIMIZE
-            assert scores(individuals) == sorted(scores(individuals), reverse=not ascending)
-            assert sorted(found) == sorted(best_first)
-
-
-async def test_convergence_has_the_best_so_far_of_each_generation(database: str) -> None:
-    async with an_exchange(database) as channel:
-        stub = OptimizationServiceStub(channel)
-        history = {4: (5.0,), 0: (2.0, 4.0), 2: (1.0, 3.0), 1: (3.0,)}
-        for direction, best, so_far in (
-            (pb.FITNESS_DIRECTION_MAXIMIZE, [4.0, 3.0, 3.0, 5.0], [4.0, 4.0, 4.0, 5.0]),
-            (pb.FITNESS_DIRECTION_MINIMIZE, [2.0, 3.0, 1.0, 5.0], [2.0, 2.0, 1.0, 1.0]),
-        ):
-            run_id = await a_running_run(channel, direction=direction)
-            request = pb.GetConvergenceRequest(page_size=3, run_id=run_id)
-            assert (await stub.GetConvergence(request)).points == []
-            for number, fitness in history.items():
-                await stub.RecordGeneration(a_generation(run_id, number, *fitness))
-            first = await stub.GetConvergence(request)
-            request.page_token = first.next_page_token
-            last = await stub.GetConvergence(request)
-            points = [*first.points, *last.points]
-            assert ([point.generation for point in points], last.next_page_token) == ([0, 1, 2, 4], "")
-            assert [point.best_fitness for point in points] == best
-            assert [point.best_so_far for point in points] == so_far
-            assert [point.average_fitness for point in points] == [3.0, 3.0, 2.0, 5.0]
-            assert [point.population_diversity for point in points] == [1.0] * 4
 
 
 async def test_the_field_at_fault_is_named_and_nothing_is_written(database: str, subtests: pytest.Subtests) -> None:
@@ -243,22 +193,13 @@ async def test_the_field_at_fault_is_named_and_nothing_is_written(database: str,
     assert run["best_fitness"] is None
 
 
-# PostgreSQL knows no negative zero.
-FITNESS: Final = st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)
-TEXT: Final = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
-VALUES: Final = st.recursive(
-    st.none() | st.booleans() | FITNESS | TEXT,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
-    max_leaves=6,
-)
-GENES: Final = st.dictionaries(TEXT, VALUES, max_size=3)
 WILD: Final = st.floats() | st.sampled_from([0.0, 1.0, -0.0, 5e-324, 1.7976931348623157e308])
 
 
 @BOUNDED
 @given(
     st.lists(
-        st.builds(pb.Individual, genes=GENES, fitness_score=FITNESS, objectives=st.none() | GENES),
+        st.builds(pb.Individual, genes=MEMBERS, fitness_score=NUMBERS, objectives=st.none() | MEMBERS),
         min_size=1,
         max_size=30,
     ),

@@ -12,10 +12,14 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ai_grpc.exchange.events import duration_of
 from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
-from tests.optimization import a_generation, a_run, a_running_run
+from tests.exchange.test_events import BOUNDED
+from tests.optimization import MEMBERS, NUMBERS, TEXT, VALUES, a_generation, a_run, a_running_run
 from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal
 
 UNKNOWN: Final = str(uuid.uuid4())
@@ -28,6 +32,9 @@ BODY: Final[dict[str, Any]] = {
     "parameter_ranges": {"sma_short": [5, 50], "rsi_period": {"low": 5, "high": 30, "step": 0.5}},
     "heartbeat_timeout": Duration(seconds=90),
 }
+NESTED: Final[list[Any]] = []
+for _ in range(16):
+    NESTED[:] = [list(NESTED)]
 END: Final[dict[str, Any]] = {
     "best_individual": {"sma_short": 12, "sma_long": 31},
     "best_fitness": 2.5075,
@@ -57,6 +64,7 @@ END_FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"convergence_data": {"text": "x" * 1_048_576}}, "convergence_data"),
     ({"final_population": ["x" * 1_048_576]}, "final_population"),
     ({"final_population": [float("nan")]}, "final_population"),
+    ({"final_population": NESTED}, "final_population"),
 ]
 FAULTS: Final[list[tuple[str, Message, str]]] = [
     ("FailOptimizationRun", pb.FailOptimizationRunRequest(run_id=UNKNOWN), "error_message"),
@@ -81,13 +89,10 @@ OF_A_RUN: Final[list[tuple[str, Callable[[str], Message]]]] = [
 ]
 
 
-def same(one: Message, other: Message) -> bool:
-    """Whether the messages agree in the fields that both have."""
-    return all(
-        getattr(one, name) == getattr(other, name)
-        for name in one.DESCRIPTOR.fields_by_name
-        if name in other.DESCRIPTOR.fields_by_name
-    )
+def same(one: Message, other: Message, *names: str) -> bool:
+    """Whether the messages agree in the fields, by default all those that both have."""
+    common = [name for name in one.DESCRIPTOR.fields_by_name if name in other.DESCRIPTOR.fields_by_name]
+    return all(getattr(one, name) == getattr(other, name) for name in names or common)
 
 
 async def test_a_run_is_read_as_it_was_started(database: str) -> None:
@@ -100,6 +105,39 @@ async def test_a_run_is_read_as_it_was_started(database: str) -> None:
         assert not any(started.run.HasField(name) for name in ("best_fitness", "best_individual", "end_time"))
         assert (await stub.GetOptimizationRun(pb.GetOptimizationRunRequest(run_id=request.run_id))).run == started.run
         assert (await stub.ListOptimizationRuns(pb.ListOptimizationRunsRequest())).runs == [started.run]
+
+
+@BOUNDED
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "optimization_type": TEXT.filter(bool),
+            "objective_function": TEXT.filter(bool),
+            "direction": st.sampled_from([pb.FITNESS_DIRECTION_MAXIMIZE, pb.FITNESS_DIRECTION_MINIMIZE]),
+            "population_size": st.integers(0, 2**31 - 1),
+            "generations": st.integers(0, 2**31 - 1),
+            "parameter_ranges": MEMBERS,
+            "heartbeat_timeout": st.integers(10**6, 6 * 10**11).map(lambda count: duration_of(count / 10**6)),
+        },
+    ),
+    st.fixed_dictionaries(
+        {"best_individual": MEMBERS, "best_fitness": NUMBERS},
+        optional={"convergence_data": MEMBERS, "final_population": st.lists(VALUES, max_size=3)},
+    ),
+)
+async def test_any_run_is_read_as_it_was_started_and_ended(
+    database: str, start: dict[str, Any], end: dict[str, Any]
+) -> None:
+    async with an_exchange(database) as channel:
+        stub, started = OptimizationServiceStub(channel), a_run(await an_active_model(channel), **start)
+        await stub.StartOptimizationRun(started)
+        assert (await stub.StartOptimizationRun(started)).duplicate
+        ended = pb.CompleteOptimizationRunRequest(run_id=started.run_id, **end)
+        await stub.CompleteOptimizationRun(ended)
+        run = (await stub.GetOptimizationRun(pb.GetOptimizationRunRequest(run_id=started.run_id))).run
+        for request in (started, ended):
+            assert same(request, run, *(field.name for field, _ in request.ListFields()))
 
 
 async def test_what_is_unset_is_as_the_contract_says(database: str) -> None:
@@ -260,7 +298,8 @@ async def test_the_field_at_fault_is_named(database: str, subtests: pytest.Subte
             ("CompleteOptimizationRun", pb.CompleteOptimizationRunRequest(run_id=run_id, **c), field)
             for c, field in END_FAULTS
         ]
-        for method, request, field in [*starts, *ends, *FAULTS]:
+        long = pb.FailOptimizationRunRequest(run_id=run_id, error_message="x" * 10_001)
+        for method, request, field in [*starts, *ends, *FAULTS, ("FailOptimizationRun", long, "error_message")]:
             with subtests.test(method, field=field):
                 error = await refusal(getattr(OptimizationServiceStub(channel), method)(request))
                 assert error.code() == grpc.StatusCode.INVALID_ARGUMENT

@@ -12,7 +12,6 @@ from typing import Any, Final, cast
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import Struct
 
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.periods_pb2 import Period
@@ -243,84 +242,3 @@ async def test_all_pages_together_hold_every_session_once(database: str) -> None
         assert [len(page) for page in pages] == [3, 3, 1]
         assert sorted(chain.from_iterable(pages)) == sorted(ids)
         assert pages[-1] == ids[:1]
-
-
-NESTED: Final = Struct()
-_level = NESTED
-for _ in range(17):
-    _level = cast(Struct, _level.get_or_create_struct("level"))
-
-FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
-    ({"session_id": ""}, "session_id"),
-    ({"session_id": "first"}, "session_id"),
-    ({"session_id": "0" * 32}, "session_id"),
-    ({"model_id": ""}, "model_id"),
-    ({"model_id": "a\0b"}, "model_id"),
-    ({"session_name": ""}, "session_name"),
-    ({"session_name": "x" * 101}, "session_name"),
-    ({"session_name": "a\0b"}, "session_name"),
-    ({"training_data_period": Period()}, "training_data_period.start_date"),
-    ({"training_data_period": Period(start_date="2024-01-01")}, "training_data_period.end_date"),
-    (
-        {"training_data_period": Period(start_date="2024-W01-1", end_date="2025-01-01")},
-        "training_data_period.start_date",
-    ),
-    ({"validation_data_period": Period(start_date="2024-02-30", end_date="x")}, "validation_data_period.start_date"),
-    (
-        {"validation_data_period": Period(start_date="2024-01-01", end_date="20250101")},
-        "validation_data_period.end_date",
-    ),
-    (
-        {"validation_data_period": Period(start_date="2024-01-02", end_date="2024-01-02")},
-        "validation_data_period.end_date",
-    ),
-    ({"hyperparameters": a_struct(rate=float("nan"))}, "hyperparameters"),
-    ({"hyperparameters": a_struct(text="x" * 65_536)}, "hyperparameters"),
-    ({"hyperparameters": NESTED}, "hyperparameters"),
-    ({"heartbeat_timeout": Duration(nanos=999_999_000)}, "heartbeat_timeout"),
-    ({"heartbeat_timeout": Duration(seconds=7 * 86_400, nanos=1_000)}, "heartbeat_timeout"),
-    ({"heartbeat_timeout": Duration(seconds=-5)}, "heartbeat_timeout"),
-    ({"heartbeat_timeout": Duration(seconds=2**62)}, "heartbeat_timeout"),
-]
-OTHER_FAULTS: Final[list[tuple[str, Any, str]]] = [
-    ("GetTrainingSession", pb.GetTrainingSessionRequest(), "session_id"),
-    ("HeartbeatTrainingSession", pb.HeartbeatTrainingSessionRequest(session_id="x"), "session_id"),
-    ("RequestTrainingStop", pb.RequestTrainingStopRequest(), "session_id"),
-    ("CompleteTrainingSession", pb.CompleteTrainingSessionRequest(), "session_id"),
-    ("FailTrainingSession", pb.FailTrainingSessionRequest(session_id=NOBODY), "error_message"),
-    ("ListTrainingSessions", pb.ListTrainingSessionsRequest(page_size=-1), "page_size"),
-    ("ListTrainingSessions", pb.ListTrainingSessionsRequest(page_token="MQ=="), "page_token"),
-    ("ListTrainingSessions", pb.ListTrainingSessionsRequest(model_id="champion"), "model_id"),
-    ("ListTrainingSessions", pb.ListTrainingSessionsRequest(state=cast(Any, 9)), "state"),
-]
-
-
-async def test_the_field_at_fault_is_named(database: str, subtests: pytest.Subtests) -> None:
-    async with an_exchange(database) as channel:
-        model = await an_active_model(channel)
-        faults = [("StartTrainingSession", a_start(**{"model_id": model, **each}), field) for each, field in FAULTS]
-        for method, request, field in [*faults, *OTHER_FAULTS]:
-            with subtests.test(method, field=field):
-                error = await refusal(getattr(TrainingServiceStub(channel), method)(request))
-                assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
-                assert details(error)[:3] == ("INVALID_FIELD", {}, [field])
-    assert await execute(database, "SELECT FROM training_sessions") == []
-
-
-async def test_an_end_that_cannot_be_stored_leaves_the_session_running(
-    database: str, subtests: pytest.Subtests
-) -> None:
-    async with an_exchange(database) as channel:
-        stub, session_id = TrainingServiceStub(channel), await a_running_session(channel)
-        faults: list[tuple[Any, str]] = [
-            (pb.FailTrainingSessionRequest(error_message="x" * 10_001), "error_message"),
-            (pb.FailTrainingSessionRequest(error_message="\0"), "error_message"),
-            (pb.CompleteTrainingSessionRequest(model_artifacts_path="x" * 1001), "model_artifacts_path"),
-            (pb.CompleteTrainingSessionRequest(final_performance=a_struct(a="x" * 65_536)), "final_performance"),
-            (pb.CompleteTrainingSessionRequest(final_performance=a_struct(a=float("inf"))), "final_performance"),
-        ]
-        for request, field in faults:
-            with subtests.test(field):
-                request.session_id = session_id
-                assert details(await refusal(end(stub, request)))[:3] == ("INVALID_FIELD", {}, [field])
-        assert (await the_session(channel, session_id)).state == pb.TRAINING_STATE_RUNNING

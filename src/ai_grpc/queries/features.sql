@@ -55,7 +55,8 @@ ORDER BY s.place, n.place
 SELECT m.*
 FROM feature_data AS f, feature_vector_message(f) AS m
 WHERE f.feature_set_name = :feature_set_name
-  AND f.timestamp >= coalesce(:after_time::timestamptz, :start_time) AND f.timestamp < :end_time
+  AND f.timestamp >= coalesce(:after_time::timestamptz, :start_time)
+  AND f.timestamp < least(:end_time, coalesce(:after_time, :start_time) + :span::interval)
   AND (f.timestamp, f.symbol) > (coalesce(:after_time, :start_time), :after_symbol)
   AND (:symbols::text[] = '{}' OR f.symbol = ANY (:symbols))
   AND f.created_at <= coalesce(:known_by::timestamptz, 'infinity')

@@ -90,3 +90,6 @@ SELECT
     AS expected_calibration_error
 FROM buckets AS b
 ORDER BY b.number
+
+-- name: find_model
+SELECT a.model_id FROM ai_models AS a WHERE a.model_id = :model_id

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final, cast
 
 import grpc
 from google.protobuf.message import Message
 
+from ai_grpc.batches import Batch
 from ai_grpc.errors import InvalidArgument, Violation
 from ai_grpc.ingest import ingest
 from ai_grpc.pagination import fitting
@@ -23,6 +25,7 @@ MAX_PAGE: Final = 1000
 
 # What a page aims at: little beside what a client receives at most, and enough to be worth a query.
 PAGE_BYTES: Final = 512 * 1024
+PAGE_SPAN: Final = timedelta(weeks=4)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -41,7 +44,8 @@ class FeatureServicer(FeatureServiceServicer):
         self, request_iterator: AsyncIterator[pb.PutFeatureStreamRequest], context: Context
     ) -> pb.PutFeatureStreamResponse:
         stored: list[int] = []
-        count = await ingest(request_iterator, "vectors", partial(self._put, stored))
+        prepare = partial(self._records.prepare, "put_features")
+        count = await ingest(request_iterator, "vectors", prepare, partial(self._store, stored))
         return pb.PutFeatureStreamResponse(vectors=count, stored=sum(stored))
 
     async def GetLatestFeatures(
@@ -57,20 +61,24 @@ class FeatureServicer(FeatureServiceServicer):
         self, request: pb.ReadFeaturesRequest, context: Context
     ) -> AsyncIterator[pb.ReadFeaturesResponse]:
         _check_read(request)
-        after: dict[str, object] = {"after_time": None, "after_symbol": ""}
+        after: dict[str, Any] = {"after_time": None, "after_symbol": ""}
         limit = FIRST_PAGE
-        while rows := await self._records.rows("read_features", request, page_limit=limit, **after):
+        # A page looks into the partitions of the next few weeks; if there is nothing, into all.
+        while rows := (
+            await self._records.rows("read_features", request, page_limit=limit, span=PAGE_SPAN, **after)
+            or await self._records.rows("read_features", request, page_limit=limit, span=None, **after)
+        ):
             vectors = fitting(message_of(pb.FeatureVector, row) for row in rows)
             response = pb.ReadFeaturesResponse(vectors=vectors)
             yield response
             after = {"after_time": rows[len(vectors) - 1]["event_time"], "after_symbol": vectors[-1].symbol}
             limit = max(1, min(2 * limit, MAX_PAGE, len(vectors) * PAGE_BYTES // response.ByteSize()))
 
-    async def _put(self, stored: list[int], vectors: Sequence[pb.FeatureVector], places: Sequence[str]) -> None:
-        rows = await self._records.write("put_features", vectors, places)
+    async def _store(self, stored: list[int], batch: Batch[pb.FeatureVector]) -> None:
+        rows = await self._records.store(batch)
         stored.append(rows[0]["stored"])
 
-    async def _look_up(self, request: Any, **given: object) -> list[pb.FeatureLookup]:
+    async def _look_up(self, request: Any, **given: Any) -> list[pb.FeatureLookup]:
         _check_lookup(request)
         rows = await self._records.rows("look_up_features", request, **given)
         return [pb.FeatureLookup(status=row["status"], vector=message_of(pb.FeatureVector, row)) for row in rows]

@@ -64,6 +64,8 @@ class PerformanceServicer(PerformanceServiceServicer):
         self, request: pb.GetModelPerformanceHistoryRequest, context: Context
     ) -> pb.GetModelPerformanceHistoryResponse:
         performances, token = await self._records.page(pb.ModelPerformance, "get_model_performance_history", request)
+        if not performances:
+            await self._check_model(request)
         return pb.GetModelPerformanceHistoryResponse(performances=performances, next_page_token=token)
 
     async def GetLatestModelPerformance(
@@ -78,6 +80,8 @@ class PerformanceServicer(PerformanceServiceServicer):
         rows = await self._records.rows(
             "get_calibration", request, bucket_count=request.bucket_count or DEFAULT_BUCKETS
         )
+        if not rows:
+            await self._check_model(request)
         buckets = [message_of(pb.GetCalibrationResponse.Bucket, row) for row in rows]
         return pb.GetCalibrationResponse(
             buckets=buckets,
@@ -89,6 +93,11 @@ class PerformanceServicer(PerformanceServiceServicer):
         self, request: pb.SubscribeModelPerformanceRequest, context: Context
     ) -> AsyncIterator[bytes]:
         return self._topics.messages(pb.SubscribeModelPerformanceResponse, _selection, request)
+
+    async def _check_model(self, request: pb.GetModelPerformanceHistoryRequest | pb.GetCalibrationRequest) -> None:
+        """Raises NotFound."""
+        if await self._records.row("find_model", request) is None:
+            raise missing("model_id", request.model_id)
 
     async def _signals(self, request: pb.EvaluateSignalsRequest) -> list[Any]:
         """The signals to evaluate, in the order of the request. Raises InvalidArgument and NotFound."""
@@ -105,10 +114,10 @@ class PerformanceServicer(PerformanceServiceServicer):
         evaluations = {place: one for place, one in judged.items() if isinstance(one, pb.Evaluation)}
         if not evaluations:
             return {}
-        rows = await self._records.write(
+        batch = await self._records.prepare(
             "record_evaluations", list(evaluations.values()), list(evaluations), ("performance_id",), _exists
         )
-        return {row["performance_id"]: row for row in rows}
+        return {row["performance_id"]: row for row in await self._records.store(batch)}
 
 
 def _check_evaluation(request: pb.EvaluateSignalsRequest) -> None:

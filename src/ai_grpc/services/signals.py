@@ -62,7 +62,7 @@ class SignalServicer(SignalServiceServicer):
         return pb.GetSignalResponse(signal=await self._signal(request.signal_id))
 
     async def ListSignals(self, request: pb.ListSignalsRequest, context: Context) -> pb.ListSignalsResponse:
-        page = page_of(request)
+        page = page_of(request, "time")
         check_selection(
             request.symbols,
             request.model_ids,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import grpc
 from google.protobuf.message import Message
 
+from ai_grpc.batches import Batch
 from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation, missing
 from ai_grpc.fields import numbers
 from ai_grpc.ingest import ingest
@@ -115,12 +117,12 @@ class TrainingServicer(TrainingServiceServicer):
     ) -> pb.AddEpisodesResponse:
         duplicates = 0
 
-        async def write(episodes: Sequence[pb.Episode], places: Sequence[str]) -> None:
+        async def store(batch: Batch[pb.Episode]) -> None:
             nonlocal duplicates
-            rows = await self._records.write("add_episodes", episodes, places, EPISODE_KEY, _exists)
-            duplicates += sum(row["duplicate"] for row in rows)
+            duplicates += sum(row["duplicate"] for row in await self._records.store(batch))
 
-        count = await ingest(request_iterator, "episodes", write)
+        prepare = partial(self._records.prepare, "add_episodes", key=EPISODE_KEY, exists=_exists)
+        count = await ingest(request_iterator, "episodes", prepare, store)
         return pb.AddEpisodesResponse(episodes=count, duplicates=duplicates)
 
     async def ListEpisodes(self, request: pb.ListEpisodesRequest, context: Context) -> pb.ListEpisodesResponse:

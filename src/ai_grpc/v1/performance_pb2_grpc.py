@@ -131,14 +131,15 @@ class PerformanceServiceServicer:
         """UpdateModelPerformance computes the performance of a model over a period from what is known now, and stores it.
 
         The caller makes the id, so that it may repeat the call: what was stored first is returned with duplicate = true.
-        With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS.
+        With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModelPerformanceHistory(self, request, context):
-        """GetModelPerformanceHistory returns what was computed for a model, the latest first.
+        """GetModelPerformanceHistory returns what was computed for a model, the latest first. NOT_FOUND / MODEL_NOT_FOUND for
+        an unknown model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,7 +153,8 @@ class PerformanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCalibration(self, request, context):
-        """GetCalibration compares how sure a model was of its signals with how many of them were successful.
+        """GetCalibration compares how sure a model was of its signals with how many of them were successful. NOT_FOUND /
+        MODEL_NOT_FOUND for an unknown model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

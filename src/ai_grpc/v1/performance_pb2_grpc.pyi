@@ -68,14 +68,18 @@ class PerformanceServiceStub:
     """UpdateModelPerformance computes the performance of a model over a period from what is known now, and stores it.
 
     The caller makes the id, so that it may repeat the call: what was stored first is returned with duplicate = true.
-    With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS.
+    With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
     """
     GetModelPerformanceHistory: _grpc.UnaryUnaryMultiCallable[_performance_pb2.GetModelPerformanceHistoryRequest, _performance_pb2.GetModelPerformanceHistoryResponse]
-    """GetModelPerformanceHistory returns what was computed for a model, the latest first."""
+    """GetModelPerformanceHistory returns what was computed for a model, the latest first. NOT_FOUND / MODEL_NOT_FOUND for
+    an unknown model.
+    """
     GetLatestModelPerformance: _grpc.UnaryUnaryMultiCallable[_performance_pb2.GetLatestModelPerformanceRequest, _performance_pb2.GetLatestModelPerformanceResponse]
     """GetLatestModelPerformance returns what was computed last for each active model, the latest first."""
     GetCalibration: _grpc.UnaryUnaryMultiCallable[_performance_pb2.GetCalibrationRequest, _performance_pb2.GetCalibrationResponse]
-    """GetCalibration compares how sure a model was of its signals with how many of them were successful."""
+    """GetCalibration compares how sure a model was of its signals with how many of them were successful. NOT_FOUND /
+    MODEL_NOT_FOUND for an unknown model.
+    """
     SubscribeModelPerformance: _grpc.UnaryStreamMultiCallable[_performance_pb2.SubscribeModelPerformanceRequest, _performance_pb2.SubscribeModelPerformanceResponse]
     """SubscribeModelPerformance streams what UpdateModelPerformance stores, first the past, then what is new. It begins,
     resumes and ends as SubscribeSignals does, in a log of its own.
@@ -121,14 +125,18 @@ class PerformanceServiceAsyncStub(PerformanceServiceStub):
     """UpdateModelPerformance computes the performance of a model over a period from what is known now, and stores it.
 
     The caller makes the id, so that it may repeat the call: what was stored first is returned with duplicate = true.
-    With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS.
+    With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
     """
     GetModelPerformanceHistory: _aio.UnaryUnaryMultiCallable[_performance_pb2.GetModelPerformanceHistoryRequest, _performance_pb2.GetModelPerformanceHistoryResponse]  # type: ignore[assignment]
-    """GetModelPerformanceHistory returns what was computed for a model, the latest first."""
+    """GetModelPerformanceHistory returns what was computed for a model, the latest first. NOT_FOUND / MODEL_NOT_FOUND for
+    an unknown model.
+    """
     GetLatestModelPerformance: _aio.UnaryUnaryMultiCallable[_performance_pb2.GetLatestModelPerformanceRequest, _performance_pb2.GetLatestModelPerformanceResponse]  # type: ignore[assignment]
     """GetLatestModelPerformance returns what was computed last for each active model, the latest first."""
     GetCalibration: _aio.UnaryUnaryMultiCallable[_performance_pb2.GetCalibrationRequest, _performance_pb2.GetCalibrationResponse]  # type: ignore[assignment]
-    """GetCalibration compares how sure a model was of its signals with how many of them were successful."""
+    """GetCalibration compares how sure a model was of its signals with how many of them were successful. NOT_FOUND /
+    MODEL_NOT_FOUND for an unknown model.
+    """
     SubscribeModelPerformance: _aio.UnaryStreamMultiCallable[_performance_pb2.SubscribeModelPerformanceRequest, _performance_pb2.SubscribeModelPerformanceResponse]  # type: ignore[assignment]
     """SubscribeModelPerformance streams what UpdateModelPerformance stores, first the past, then what is new. It begins,
     resumes and ends as SubscribeSignals does, in a log of its own.
@@ -195,7 +203,7 @@ class PerformanceServiceServicer(metaclass=_abc_1.ABCMeta):
         """UpdateModelPerformance computes the performance of a model over a period from what is known now, and stores it.
 
         The caller makes the id, so that it may repeat the call: what was stored first is returned with duplicate = true.
-        With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS.
+        With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
         """
 
     @_abc_1.abstractmethod
@@ -204,7 +212,9 @@ class PerformanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _performance_pb2.GetModelPerformanceHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_performance_pb2.GetModelPerformanceHistoryResponse, _abc.Awaitable[_performance_pb2.GetModelPerformanceHistoryResponse]]:
-        """GetModelPerformanceHistory returns what was computed for a model, the latest first."""
+        """GetModelPerformanceHistory returns what was computed for a model, the latest first. NOT_FOUND / MODEL_NOT_FOUND for
+        an unknown model.
+        """
 
     @_abc_1.abstractmethod
     def GetLatestModelPerformance(
@@ -220,7 +230,9 @@ class PerformanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _performance_pb2.GetCalibrationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_performance_pb2.GetCalibrationResponse, _abc.Awaitable[_performance_pb2.GetCalibrationResponse]]:
-        """GetCalibration compares how sure a model was of its signals with how many of them were successful."""
+        """GetCalibration compares how sure a model was of its signals with how many of them were successful. NOT_FOUND /
+        MODEL_NOT_FOUND for an unknown model.
+        """
 
     @_abc_1.abstractmethod
     def SubscribeModelPerformance(
