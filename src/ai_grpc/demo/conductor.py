@@ -12,7 +12,7 @@ from ai_grpc.demo.check import differences, read_log, strayed, unheard, unkept
 from ai_grpc.demo.generations import hear
 from ai_grpc.demo.journal import read
 from ai_grpc.demo.judgment import judge
-from ai_grpc.demo.processes import Child, child
+from ai_grpc.demo.processes import Child, child, watched
 from ai_grpc.demo.question import ask
 from ai_grpc.demo.screen import Screen
 from ai_grpc.demo.server import server, until_serving
@@ -48,12 +48,10 @@ class Conductor:
         self.story.seconds = time.monotonic() - begin
 
     async def _guarded(self, server: Child, target: str, folder: Path) -> None:
-        async with asyncio.TaskGroup() as group:
-            watch = group.create_task(server.watch())
+        async with watched(server):
             await until_serving(server, target)
             self._screen.note(f"server: process {server.process.pid} at {target}")
             await self._trade(target, folder)
-            watch.cancel()
 
     async def _trade(self, target: str, folder: Path) -> None:
         scale = self._scale
