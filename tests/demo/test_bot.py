@@ -18,13 +18,6 @@ from ai_grpc.demo.rules import Genes, entries
 from ai_grpc.demo.signals import to_signal
 from ai_grpc.v1 import models_pb2, models_pb2_grpc, signals_pb2_grpc
 from ai_grpc.v1 import signals_pb2 as pb
-from tests.server import serving
-
-
-@pytest.fixture
-async def target(database: str, tmp_path: Path) -> AsyncIterator[str]:
-    async with serving(database, tmp_path / "server.log") as server:
-        yield server.target
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ai_grpc.demo.check import Logged, differences, strayed, unkept
+from ai_grpc.demo.check import Logged, differences, strayed, unheard, unkept
 from ai_grpc.demo.journal import Entered
 from ai_grpc.demo.paper import summary, trade
 from ai_grpc.demo.prices import load
@@ -58,6 +58,15 @@ CHANGES: dict[str, Change] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_difference_is_found(name: str) -> None:
     assert differences(CHANGES[name](JOURNAL), LOGGED)
+
+
+def test_generations_must_come_one_after_another_and_end_with_the_genes_of_the_model() -> None:
+    genes: dict[str, object] = {"GOOG": {"sma_short": 9}}
+    heard: list[dict[str, object]] = [{"number": number, "best": {"sma_short": 9}} for number in range(3)]
+    assert unheard({"GOOG": heard}, genes, 3) == []
+    for wrong in (heard[:2], heard[1:], [*heard, heard[2]], [heard[1], heard[0], heard[2]], []):
+        assert unheard({"GOOG": wrong}, genes, 3)
+    assert unheard({"GOOG": [*heard[:2], {"number": 2, "best": {"sma_short": 8}}]}, genes, 3)
 
 
 def test_acknowledged_signal_must_be_at_its_sequence() -> None:

@@ -106,6 +106,8 @@ def test_bot_is_killed_resumes_and_its_log_equals_the_signal_log() -> None:
         assert killed[1] == resumed[1] != "0"
         assert re.search(r"caught up [1-9]\d* events", demo.text)
         assert "The bot's log is equal to the signal log" in demo.text
+        assert re.search(r"model: recorded 2860 feature vectors, 2 spectra and [1-9]\d* anomalies", demo.text)
+        assert len(re.findall(r"^  (?:GOOG|EURUSD) +(?:cross|turn) +[1-9]\d* +-?\d+\.\d{3}$", demo.text, re.M)) >= 2
         assert "The bot's accounts are those of a bot that follows the whole log in one go" in demo.text
         assert demo.left_behind() == []
         assert list(demo.folder.iterdir()) == []
@@ -132,6 +134,16 @@ def test_death_of_a_process_ends_everything_and_is_explained(victim: str) -> Non
         assert f"the {victim} ended with status -9" in demo.text
         assert demo.left_behind() == []
         assert list(demo.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("victim", ["server", "model"])
+def test_death_while_the_rules_are_bred_ends_everything_and_is_explained(victim: str) -> None:
+    with demonstration({}, "--generations", "400") as demo:
+        demo.until("model: recorded")
+        os.kill(demo.pids[victim][-1], signal.SIGKILL)
+        assert demo.ends() == 1, demo.text
+        assert f"the {victim} ended with status -9" in demo.text
+        assert demo.left_behind() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -163,12 +175,17 @@ async def test_configured_database_keeps_the_signals_and_the_same_seed_trades_th
             assert demo.ends() == 0, demo.text
             results.append(re.findall(r"SMA \d+/\d+, RSI \d+ at \d+/\d+|[-+][\d.]+%", demo.text))
     assert results[0] == results[1]
-    assert len(results[0]) == 10
+    assert len(results[0]) == 16
     connection = await asyncpg.connect(database, timeout=10)
     try:
         kept = await connection.fetch("SELECT symbol, status FROM ai_trading.ai_signals")
         models = await connection.fetchval("SELECT count(*) FROM ai_trading.ai_models")
+        generations = await connection.fetchval("SELECT count(*) FROM ai_trading.optimization_generations")
+        performances = await connection.fetch("SELECT total_return FROM ai_trading.latest_model_performance")
     finally:
         await connection.close(timeout=10)
     assert {(row["symbol"], row["status"]) for row in kept} == {("GOOG", "EXECUTED"), ("EURUSD", "EXECUTED")}
     assert models == 4
+    assert generations == 4 * 3
+    assert len(performances) == 4
+    assert all(f"{row['total_return']:+.2%}" in demo.text for row in performances)

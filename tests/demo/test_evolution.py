@@ -29,7 +29,16 @@ def test_best_fitness_never_falls_and_the_top_comes_near() -> None:
     assert best == sorted(best)
     assert len(generations) == 21
     assert nearness(generations[-1].best) == best[-1] > -8
-    assert generations[-1].average_fitness > generations[0].average_fitness
+    averages = [sum(fitness for _, fitness in one.individuals) / len(one.individuals) for one in generations]
+    assert averages[-1] > averages[0]
+
+
+def test_generation_has_all_its_individuals_with_their_own_fitness_and_the_best_is_one_of_them() -> None:
+    for generation in bred(7):
+        assert len(generation.individuals) == 40
+        assert all(fitness == nearness(genes) for genes, fitness in generation.individuals)
+        assert (generation.best, generation.best_fitness) in generation.individuals
+        assert generation.best_fitness == max(fitness for _, fitness in generation.individuals)
 
 
 def test_genes_stay_within_their_bounds_and_the_short_average_is_the_short_one() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ai_grpc.demo.processes import Child, ChildDied, child
+from ai_grpc.demo.processes import Child, ChildDied, child, watched
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('{}', flush=True); time.sleep(60)"
 
@@ -46,6 +46,25 @@ async def test_watch_tells_of_a_kill(tmp_path: Path) -> None:
         running.process.send_signal(signal.SIGKILL)
         with pytest.raises(ChildDied, match="status -9"):
             await asyncio.wait_for(running.watch(), 30)
+
+
+async def test_death_of_a_watched_process_is_told_in_the_place_of_what_it_leads_to(tmp_path: Path) -> None:
+    async with program(tmp_path, "import time; print('{}', flush=True); time.sleep(60)") as running:
+        await running.receive(within=30)
+        with pytest.RaisesGroup(pytest.RaisesExc(ChildDied, match="status -9")):
+            async with watched(running):
+                running.process.send_signal(signal.SIGKILL)
+                raise ConnectionError("noticed first")
+
+
+async def test_failure_beside_a_watched_process_that_lives_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ai_grpc.demo.processes.CAUSE_SECONDS", 0.1)
+    async with program(tmp_path, "import time; time.sleep(60)") as running:
+        with pytest.RaisesGroup(ConnectionError):
+            async with watched(running):
+                raise ConnectionError("something else")
 
 
 async def test_silence_is_bounded(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def demo(
         bool, typer.Option("--configured-database", help="Use the configured database, and leave the signals there.")
     ] = False,
 ) -> None:
-    """Shows the exchange at work on real prices: a model, a bot that is killed in the middle, and a check."""
+    """Shows the service at work on real prices: a model, a bot that is killed in the middle, a check, a judgment."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ConfigurationError(f"the demonstration needs {', '.join(missing)}: pip install 'ai-grpc[demo]'")

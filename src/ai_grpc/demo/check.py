@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -48,6 +48,18 @@ def differences(entered: Sequence[Entered], logged: Logged) -> list[str]:
         for number, (one, other) in enumerate(zip_longest(ours, theirs), 1)
         if one != other
     ]
+
+
+def unheard(heard: Mapping[str, Sequence[dict[str, Any]]], genes: Mapping[str, object], count: int) -> list[str]:
+    """Where the stream of generations was not from 0 on, one after another, to the genes that the model took."""
+    faults = []
+    for symbol, generations in heard.items():
+        numbers = [generation["number"] for generation in generations]
+        if numbers != list(range(count)):
+            faults.append(f"the generations of {symbol} came as {numbers}")
+        elif generations[-1]["best"] != genes[symbol]:
+            faults.append(f"the last generation of {symbol} has {generations[-1]['best']}, its model {genes[symbol]}")
+    return faults
 
 
 def unkept(acknowledged: Iterable[dict[str, Any]], logged: Logged) -> list[str]:

@@ -8,15 +8,18 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ai_grpc.demo.check import differences, read_log, strayed, unkept
+from ai_grpc.demo.check import differences, read_log, strayed, unheard, unkept
+from ai_grpc.demo.generations import hear
 from ai_grpc.demo.journal import read
-from ai_grpc.demo.processes import Child, child
+from ai_grpc.demo.judgment import judge
+from ai_grpc.demo.processes import Child, child, watched
+from ai_grpc.demo.question import ask
 from ai_grpc.demo.screen import Screen
 from ai_grpc.demo.server import server, until_serving
 from ai_grpc.demo.story import Message, Outage, Scale, Story
 from ai_grpc.errors import ConfigurationError
 
-BREEDING_SECONDS = 60.0
+BREEDING_SECONDS = 120.0
 SILENCE_SECONDS = 30.0
 MISSED_SIGNALS = 8
 JOURNAL = "bot.jsonl"
@@ -40,15 +43,15 @@ class Conductor:
             folder = Path(name)
             async with server(folder, configured_database=configured_database) as (process, target):
                 await self._guarded(process, target, folder)
+                rows = await ask(self.story.version, None if configured_database else folder)
+                self.story.answer = [dict(row) for row in rows]
         self.story.seconds = time.monotonic() - begin
 
     async def _guarded(self, server: Child, target: str, folder: Path) -> None:
-        async with asyncio.TaskGroup() as group:
-            watch = group.create_task(server.watch())
+        async with watched(server):
             await until_serving(server, target)
             self._screen.note(f"server: process {server.process.pid} at {target}")
             await self._trade(target, folder)
-            watch.cancel()
 
     async def _trade(self, target: str, folder: Path) -> None:
         scale = self._scale
@@ -56,30 +59,44 @@ class Conductor:
         arguments = (target, *map(str, sizes), "--pace", str(scale.pace))
         async with child("model", "ai_grpc.demo.model", *arguments, folder=folder) as model:
             self._screen.note(f"model: process {model.process.pid}")
-            await self._breed(model)
+            await self._breed(model, target)
             async with asyncio.TaskGroup() as group:
                 publishing = group.create_task(self._publish(model))
                 await self._live_and_die(model, target, folder)
                 await self._live_again(target, folder)
                 await publishing
         await self._check(target, folder)
+        self.story.judgments = await judge(target, self.story.model_ids, self.story.signal_ids())
 
     async def _check(self, target: str, folder: Path) -> None:
         story = self.story
         story.journal = read(folder / JOURNAL)
         story.logged = await read_log(target, story.model_ids.values())
-        story.faults = differences(story.journal, story.logged)
+        story.faults = unheard(story.generations, story.genes, self._scale.generations + 1)
+        story.faults += differences(story.journal, story.logged)
         story.faults += unkept(story.acknowledged, story.logged)
         story.faults += strayed(story.accounts, story.logged)
 
-    async def _breed(self, model: Child) -> None:
-        while (message := await model.receive(within=BREEDING_SECONDS))["say"] == "generation":
-            self.story.generations[message["symbol"]].append(message)
-            self._screen.generation(message)
-        self.story.model_ids, self.story.signals = message["model_ids"], message["signals"]
-        self._screen.registered(message["version"], self.story.signals)
-        if not self.story.signals:
+    async def _breed(self, model: Child, target: str) -> None:
+        story = self.story
+        registered = await model.receive(within=SILENCE_SECONDS)
+        story.version, story.model_ids = registered["version"], registered["model_ids"]
+        self._screen.note(f"model: registered version {story.version}")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear(target))
+            story.studies = (await model.receive(within=SILENCE_SECONDS))["studies"]
+            self._screen.studied(story.studies)
+            bred = await model.receive(within=BREEDING_SECONDS)
+        story.genes, story.signals = bred["genes"], bred["signals"]
+        self._screen.bred(story.signals)
+        if not story.signals:
             raise ConfigurationError("the rules never fire on the trading part: try another seed")
+
+    async def _hear(self, target: str) -> None:
+        story, count = self.story, len(self.story.model_ids) * (self._scale.generations + 1)
+        async for symbol, generation in hear(target, story.model_ids, count, within=BREEDING_SECONDS):
+            story.generations[symbol].append(generation)
+            self._screen.generation(symbol, generation)
 
     async def _publish(self, model: Child) -> None:
         while (message := await model.receive(within=SILENCE_SECONDS))["say"] == "published":

@@ -28,13 +28,12 @@ Individual = Any
 
 @dataclass(frozen=True)
 class Generation:
-    """One generation: its fitness, how many of its individuals differ (0 to 1), and the best genes of all so far."""
+    """One generation: its individuals with their fitness, and the best genes of all so far."""
 
     number: int
-    best_fitness: float
-    average_fitness: float
-    diversity: float
+    individuals: tuple[tuple[Genes, float], ...]
     best: Genes
+    best_fitness: float
 
 
 def fitness_of(series: Series) -> Callable[[Genes], float]:
@@ -63,9 +62,8 @@ def evolve(fitness: Callable[[Genes], float], *, seed: int, population: int, gen
         for one in living:
             _judge(box, one)
         fame.update(living)
-        scores = [one.fitness.values[0] for one in living]
-        different = len({tuple(one) for one in living}) / len(living)
-        yield Generation(number, max(scores), sum(scores) / len(scores), different, Genes(*fame[0]))
+        individuals = tuple((Genes(*one), one.fitness.values[0]) for one in living)
+        yield Generation(number, individuals, Genes(*fame[0]), fame[0].fitness.values[0])
 
 
 def _toolbox(fitness: Callable[[Genes], float]) -> Any:

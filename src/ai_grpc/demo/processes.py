@@ -14,6 +14,7 @@ from typing import Any
 
 LAST_LINES = 15
 STOP_GRACE = 20.0
+CAUSE_SECONDS = 2.0
 
 
 class ChildDied(Exception):
@@ -105,3 +106,17 @@ async def child(
         yield started
     finally:
         await started.stop()
+
+
+@asynccontextmanager
+async def watched(process: Child) -> AsyncIterator[None]:
+    """Raises ChildDied, in a group, when the process ends within the block, in the place of what that leads to."""
+    async with asyncio.TaskGroup() as group:
+        watch = group.create_task(process.watch())
+        try:
+            yield
+        except Exception:
+            # Whoever talked to the process may have noticed its death first.
+            await asyncio.wait([watch], timeout=CAUSE_SECONDS)
+            raise
+        watch.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from ai_grpc.demo.findings import cycles, differing_returns, judgment, rules
 from ai_grpc.demo.story import Message, Story
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -18,11 +18,12 @@ MOST_FAULTS = 5
 
 def show(story: Story, console: Console) -> None:
     """Prints the report."""
-    for part in (_evolution(story), _signals(story), _latency(story), _trading(story)):
+    for part in (_evolution(story), _latency(story), _trading(story), judgment(story)):
         console.print()
         console.print(part)
     console.print()
-    for line in (*_against_holding(story), *_outage(story), *_verdict(story)):
+    told = (_against_holding, differing_returns, cycles, _outage, _verdict, rules)
+    for line in (line for tell in told for line in tell(story)):
         console.print(line, soft_wrap=True)
 
 
@@ -49,8 +50,8 @@ def _evolution(story: Story) -> RenderableType:
         course = f"{averages[0]:5.2f} {sparkline(averages)} {averages[-1]:.2f}"
         table.add_row(symbol, course, f"{last['best_fitness']:.2f}", _genes(last["best"]))
     table.caption = (
-        f"{last['number']} generations. Fitness is the yearly Sharpe ratio on the training part, after costs, and less"
-        " for few trades."
+        f"{last['number']} generations, as heard through the stream. Fitness is the yearly Sharpe ratio on the training"
+        " part, after costs, and less for few trades."
     )
     return table
 
@@ -58,14 +59,6 @@ def _evolution(story: Story) -> RenderableType:
 def _genes(genes: Message) -> str:
     averages = f"SMA {genes['sma_short']}/{genes['sma_long']}"
     return f"{averages}, RSI {genes['rsi_period']} at {genes['rsi_oversold']}/{genes['rsi_overbought']}"
-
-
-def _signals(story: Story) -> RenderableType:
-    kinds = Counter((one["symbol"], one["type"]) for one in story.acknowledged)
-    table = Table("model", "BUY", "SELL", title=f"{story.signals} signals")
-    for symbol in story.model_ids:
-        table.add_row(symbol, str(kinds[symbol, "BUY"]), str(kinds[symbol, "SELL"]))
-    return table
 
 
 def _latency(story: Story) -> RenderableType:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from grpc import aio
 from rich.console import Console
 
+from ai_grpc.db import UNAVAILABLE
 from ai_grpc.demo.conductor import Conductor
 from ai_grpc.demo.processes import ChildDied
 from ai_grpc.demo.report import show
@@ -18,7 +19,7 @@ from ai_grpc.errors import ConfigurationError
 
 MOST_SECONDS = 180.0
 INTERRUPTED = 130
-EXPECTED = (ChildDied, ConfigurationError, TimeoutError, aio.AioRpcError)
+EXPECTED = (ChildDied, ConfigurationError, aio.AioRpcError, *UNAVAILABLE)
 
 
 def run(scale: Scale, *, configured_database: bool = False) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -40,14 +41,19 @@ class Screen:
         """Says what happens."""
         self._progress.console.print(text)
 
-    def generation(self, bred: Message) -> None:
-        """A generation was bred."""
-        note = f"best fitness {bred['best_fitness']:.2f}, average {bred['average_fitness']:.2f}"
-        self._progress.update(self._bred[bred["symbol"]], advance=1, note=note)
+    def studied(self, studies: Mapping[str, Message]) -> None:
+        """The prices were studied, before anything was bred on them."""
+        vectors, jumps = (sum(study[name] for study in studies.values()) for name in ("vectors", "jumps"))
+        self.note(f"model: recorded {vectors} feature vectors, {len(studies)} spectra and {jumps} anomalies")
 
-    def registered(self, version: str, signals: int) -> None:
-        """The models are registered, and it is known how many signals there will be: two events each."""
-        self.note(f"model: registered version {version}, which fires {signals} times")
+    def generation(self, symbol: str, bred: Message) -> None:
+        """A generation came through the stream."""
+        note = f"best fitness {bred['best_fitness']:.2f}, average {bred['average_fitness']:.2f}"
+        self._progress.update(self._bred[symbol], advance=1, note=note)
+
+    def bred(self, signals: int) -> None:
+        """It is known how many signals there will be: two events each."""
+        self.note(f"model: configured with the best genes, which fire {signals} times")
         self._progress.update(self._published, total=signals)
         self._progress.update(self._heard, total=2 * signals)
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlencode
 
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -44,6 +45,12 @@ async def until_serving(process: Child, target: str) -> None:
             await _serving(target)
     except TimeoutError:
         raise ChildDied(f"the server did not serve within {START_SECONDS:g} s{process.last_lines()}") from None
+
+
+def database_url(folder: Path) -> str:
+    """The database that a server has made for itself in its folder."""
+    (data,) = folder.glob("*/data")
+    return f"postgresql://postgres@/postgres?{urlencode({'host': data})}"
 
 
 def _own_environment(folder: Path) -> dict[str, str]:

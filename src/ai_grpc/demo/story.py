@@ -7,6 +7,7 @@ from typing import Any
 
 from ai_grpc.demo.check import Logged
 from ai_grpc.demo.journal import Entered
+from ai_grpc.demo.judgment import Judgment
 from ai_grpc.demo.prices import MARKETS
 
 Message = dict[str, Any]
@@ -41,12 +42,24 @@ class Story:
     """The facts, as far as they are known."""
 
     generations: dict[str, list[Message]] = field(default_factory=lambda: {symbol: [] for symbol in MARKETS})
+    version: str = ""
     model_ids: dict[str, str] = field(default_factory=dict)
+    studies: dict[str, Message] = field(default_factory=dict)
+    genes: dict[str, Message] = field(default_factory=dict)
     signals: int = 0
     acknowledged: list[Message] = field(default_factory=list)
     outage: Outage | None = None
     accounts: dict[str, Message] = field(default_factory=dict)
+    judgments: dict[str, Judgment] = field(default_factory=dict)
+    answer: list[Message] = field(default_factory=list)
     journal: list[Entered] = field(default_factory=list)
     logged: Logged | None = None
     faults: list[str] = field(default_factory=list)
     seconds: float = 0
+
+    def signal_ids(self) -> dict[str, list[str]]:
+        """The acknowledged signals of each symbol that has any."""
+        ids: dict[str, list[str]] = {}
+        for one in self.acknowledged:
+            ids.setdefault(one["symbol"], []).append(one["signal_id"])
+        return {symbol: ids[symbol] for symbol in self.model_ids if symbol in ids}
