@@ -117,6 +117,9 @@ def _options(settings: Settings, purpose: str, keyed: bool) -> dict[str, Any]:
         server_settings["role"] = settings.database_role
     if keyed:
         server_settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+    else:
+        # A filter that is not given folds away in a plan for its arguments, and only there.
+        server_settings["plan_cache_mode"] = "force_custom_plan"
     # The server gives a statement up first; this bound is for a server that does not answer at all.
     return {
         "timeout": CONNECT_TIMEOUT,
