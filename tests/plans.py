@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -46,9 +46,9 @@ class Recorder:
         return await self._connection.fetchrow(query, *arguments)
 
 
-async def connect(database: str, *, keyed: bool = False) -> asyncpg.Connection:
-    """A connection that plans as those of the service do; `keyed` as those that read the logs."""
-    return await db.connect(database, chosen(), "plans", keyed=keyed)
+async def connect(database: str, planning: Mapping[str, str] = db.BY_ARGUMENTS) -> asyncpg.Connection:
+    """A connection that plans as those of the service do that read lists, or others of it."""
+    return await db.connect(database, chosen(), "plans", planning)
 
 
 async def queries(connection: asyncpg.Connection, read: Read) -> list[Query]:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from ai_grpc.db import load_queries
+from ai_grpc.db import BY_KEY, load_queries
 from tests import filling
 from tests.conftest import a_database, at
 from tests.plans import Plan, Query, connect, plan, queries
@@ -80,7 +80,7 @@ async def test_every_query_of_the_specification_uses_indexes(past: Past, subtest
 
 
 async def test_every_page_of_a_log_is_read_by_keys(filled: tuple[str, datetime], subtests: pytest.Subtests) -> None:
-    connection = await connect(filled[0], keyed=True)
+    connection = await connect(filled[0], BY_KEY)
     try:
         for name, query in _log_queries().items():
             with subtests.test(name):
