@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format protos schema bench bench-quick chaos fuzz soak breaking clean
+.PHONY: help setup demo serve test lint format protos schema bench bench-quick bench-scale chaos fuzz soak breaking clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ bench: $(READY) ## Speed, as ratios to ceilings and peers of the same run; write
 
 bench-quick: $(READY) ## The main rows of it, in two minutes
 	@$(BIN)/python -m benchmarks --quick
+
+bench-scale: $(READY) ## Reads from millions of rows, with their plans; writes docs/benchmarks-scale.md; 8 minutes
+	@$(BIN)/python -m benchmarks.scale --output docs
 
 chaos: $(READY) ## Faults under load, then every promise is checked; DURATION= seconds, SEED=; else 10 minutes and a report
 	@$(BIN)/python -m tests.chaos --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED)) $(if $(DURATION),,--report)

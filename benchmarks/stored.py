@@ -48,17 +48,18 @@ async def stored(stage: Stage) -> AsyncIterator[Call]:
 async def _filled(stage: Stage, cluster: Cluster) -> str:
     """A database with that many signals, on a server that is as the others are."""
     started = time.monotonic()
-    await _configure(cluster, [f"ALTER SYSTEM SET {setting}" for setting in FILLING])
+    await configure(cluster, [f"ALTER SYSTEM SET {setting}" for setting in FILLING])
     dsn = await stage.database(cluster)
     await fill(dsn, stage.scale.history)
-    await _configure(cluster, ["ALTER SYSTEM RESET ALL"])
+    await configure(cluster, ["ALTER SYSTEM RESET ALL"])
     # Or the system would write it all to the disk while the acknowledgements are measured.
     await asyncio.to_thread(os.sync)
     print(f"  {stage.scale.history:,} signals stored in {time.monotonic() - started:.0f} s", flush=True)
     return dsn
 
 
-async def _configure(cluster: Cluster, statements: list[str]) -> None:
+async def configure(cluster: Cluster, statements: list[str]) -> None:
+    """Runs the statements as superuser, and starts the server again."""
     connection = await asyncpg.connect(cluster.url())
     try:
         for statement in statements:

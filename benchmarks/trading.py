@@ -88,4 +88,4 @@ async def _trade(
 def _bound() -> int:
     """How many connections the service may hold: its pools, and one each to append, follow, notify and sweep."""
     settings = Settings.model_construct()
-    return settings.calls_pool_size + settings.replay_pool_size + 4
+    return settings.calls_pool_size + settings.read_pool_size + settings.replay_pool_size + 4

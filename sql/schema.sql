@@ -1297,7 +1297,11 @@ CREATE INDEX idx_ai_signals_active ON ai_trading.ai_signals USING btree (sequenc
 
 CREATE INDEX idx_ai_signals_active_expiry ON ai_trading.ai_signals USING btree (expires_at) WHERE (((status)::text = 'ACTIVE'::text) AND (expires_at IS NOT NULL));
 
-CREATE INDEX idx_ai_signals_model_status ON ai_trading.ai_signals USING btree (model_id, status);
+CREATE INDEX idx_ai_signals_created ON ai_trading.ai_signals USING brin (created_at) WITH (autosummarize='on');
+
+CREATE INDEX idx_ai_signals_model_status ON ai_trading.ai_signals USING btree (model_id, status, signal_timestamp DESC);
+
+CREATE INDEX idx_ai_signals_model_symbol_time ON ai_trading.ai_signals USING btree (model_id, symbol, signal_timestamp DESC);
 
 CREATE INDEX idx_ai_signals_model_time ON ai_trading.ai_signals USING btree (model_id, signal_timestamp DESC);
 

@@ -58,7 +58,7 @@ def postgres() -> Iterator[str]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def template(postgres: str) -> AsyncIterator[str]:
     """The name of a migrated database, to be copied and otherwise left alone."""
-    async with _database(postgres) as name:
+    async with a_database(postgres) as name:
         await asyncio.to_thread(migrations.up, at(postgres, name))
         yield name
 
@@ -66,14 +66,14 @@ async def template(postgres: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def empty_database(postgres: str) -> AsyncIterator[str]:
     """The URL of a database with nothing in it."""
-    async with _database(postgres) as name:
+    async with a_database(postgres) as name:
         yield at(postgres, name)
 
 
 @pytest.fixture
 async def database(postgres: str, template: str) -> AsyncIterator[str]:
     """The URL of a migrated database of the test's own."""
-    async with _database(postgres, template) as name:
+    async with a_database(postgres, template) as name:
         yield at(postgres, name)
 
 
@@ -105,7 +105,8 @@ async def ask(url: str, query: str) -> object:
 
 
 @asynccontextmanager
-async def _database(server: str, template: str = "template1") -> AsyncIterator[str]:
+async def a_database(server: str, template: str = "template1") -> AsyncIterator[str]:
+    """The name of a database on a server, for a while."""
     name = f"test_{uuid.uuid4().hex}"
     await ask(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:

@@ -51,6 +51,8 @@ INDEXES: Final = {
     "idx_training_sessions_active",
     "idx_training_sessions_model_time",
     "idx_rl_episodes_reward",
+    "idx_feature_data_symbol_time",
+    "idx_feature_data_set_time",
     "idx_optimization_individuals_run_gen",
     "idx_optimization_individuals_fitness",
     "idx_anomaly_detections_symbol_time",

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -129,15 +129,16 @@ class Service:
 
 
 async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncExitStack) -> Service:
-    async def pool(url: str, purpose: str, size: int, *, keyed: bool = False) -> asyncpg.Pool:
-        opened = await db.create_pool(url, settings, purpose, size, keyed=keyed)
+    async def pool(url: str, purpose: str, size: int, planning: Mapping[str, str] = db.AS_IT_COMES) -> asyncpg.Pool:
+        opened = await db.create_pool(url, settings, purpose, size, planning)
         stack.push_async_callback(db.close_pool, opened)
         return opened
 
     calls = await pool(dsn, "calls", settings.calls_pool_size)
-    replay = await pool(dsn, "replay", settings.replay_pool_size, keyed=True)
+    replay = await pool(dsn, "replay", settings.replay_pool_size, db.BY_KEY)
     read_url = settings.read_database_url
-    reads = await pool(normalise(read_url.get_secret_value()), "reads", settings.read_pool_size) if read_url else calls
+    read_dsn = normalise(read_url.get_secret_value()) if read_url else dsn
+    reads = await pool(read_dsn, "reads", settings.read_pool_size, db.BY_ARGUMENTS)
 
     tail_url = settings.tail_database_url
     tail_dsn = normalise(tail_url.get_secret_value()) if tail_url else dsn

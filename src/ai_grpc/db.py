@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from importlib import resources
 from json.encoder import encode_basestring
@@ -42,6 +43,12 @@ UNAVAILABLE: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
 )
 
+AS_IT_COMES: Final[Mapping[str, str]] = {}
+# What is read by keys only: a plan made while the tables were empty would otherwise scan them until the next ANALYZE.
+BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+# Lists with optional filters: one that is not given folds away in a plan for the arguments, and only there.
+BY_ARGUMENTS: Final = {"plan_cache_mode": "force_custom_plan"}
+
 
 def load_queries(stem: str) -> dict[str, str]:
     """The queries of `queries/<stem>.sql` by the names in its `-- name:` lines."""
@@ -50,21 +57,25 @@ def load_queries(stem: str) -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-async def connect(dsn: str, settings: Settings, purpose: str, *, keyed: bool = False) -> asyncpg.Connection:
-    """One connection, seen in `pg_stat_activity` as `ai_grpc <purpose>`. `keyed` as for Line."""
-    connection = await asyncpg.connect(dsn, **_options(settings, purpose, keyed))
+async def connect(
+    dsn: str, settings: Settings, purpose: str, planning: Mapping[str, str] = AS_IT_COMES
+) -> asyncpg.Connection:
+    """One connection, seen in `pg_stat_activity` as `ai_grpc <purpose>`, with how queries are planned on it."""
+    connection = await asyncpg.connect(dsn, **_options(settings, purpose, planning))
     await _add_codecs(connection)
     return connection
 
 
-async def create_pool(dsn: str, settings: Settings, purpose: str, size: int, *, keyed: bool = False) -> asyncpg.Pool:
-    """A pool of at most `size` such connections, opened when they are needed. `keyed` as for Line."""
+async def create_pool(
+    dsn: str, settings: Settings, purpose: str, size: int, planning: Mapping[str, str] = AS_IT_COMES
+) -> asyncpg.Pool:
+    """A pool of at most `size` such connections, opened when they are needed."""
     return await asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=size,
         init=_add_codecs,
-        **_options(settings, purpose, keyed),
+        **_options(settings, purpose, planning),
     )
 
 
@@ -78,10 +89,7 @@ async def close_pool(pool: asyncpg.Pool) -> None:
 
 
 class Line:
-    """One connection for one purpose, opened again when it broke.
-
-    It plans all reads by key: a plan made while the tables were empty would otherwise scan them until the next ANALYZE.
-    """
+    """One connection for one purpose, opened again when it broke. It plans BY_KEY."""
 
     def __init__(self, dsn: str, settings: Settings, purpose: str) -> None:
         self._dsn, self._settings, self._purpose = dsn, settings, purpose
@@ -90,7 +98,7 @@ class Line:
     async def get(self) -> asyncpg.Connection:
         """The open connection. Raises one of UNAVAILABLE."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._dsn, self._settings, self._purpose, keyed=True)
+            self._connection = await connect(self._dsn, self._settings, self._purpose, BY_KEY)
         return self._connection
 
     def drop(self) -> None:
@@ -100,7 +108,7 @@ class Line:
             self._connection = None
 
 
-def _options(settings: Settings, purpose: str, keyed: bool) -> dict[str, Any]:
+def _options(settings: Settings, purpose: str, planning: Mapping[str, str]) -> dict[str, Any]:
     server_settings = {
         "application_name": f"ai_grpc {purpose}",
         "search_path": "ai_trading",
@@ -113,8 +121,7 @@ def _options(settings: Settings, purpose: str, keyed: bool) -> dict[str, Any]:
     }
     if settings.database_role:
         server_settings["role"] = settings.database_role
-    if keyed:
-        server_settings |= {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+    server_settings |= planning
     # The server gives a statement up first; this bound is for a server that does not answer at all.
     return {
         "timeout": CONNECT_TIMEOUT,

@@ -150,7 +150,8 @@ async def _log(connection: asyncpg.Connection) -> Finding:
 
 async def _room(connection: asyncpg.Connection, settings: Settings) -> Finding:
     room = await connection.fetchval(ROOM)
-    need = settings.workers * (settings.calls_pool_size + settings.replay_pool_size + len(LINES))
+    reads = 0 if settings.read_database_url else settings.read_pool_size
+    need = settings.workers * (settings.calls_pool_size + reads + settings.replay_pool_size + len(LINES))
     text = f"a replica opens up to {need} of {room}"
     if need > room:
         return Finding("connections", Verdict.BAD, f"{text}: lower AI_GRPC_CALLS_POOL_SIZE, or raise max_connections")

@@ -58,7 +58,9 @@ WHERE f.feature_set_name = :feature_set_name
   AND f.timestamp >= coalesce(:after_time::timestamptz, :start_time)
   AND f.timestamp < least(:end_time, coalesce(:after_time, :start_time) + :span::interval)
   AND (f.timestamp, f.symbol) > (coalesce(:after_time, :start_time), :after_symbol)
-  AND (:symbols::text[] = '{}' OR f.symbol = ANY (:symbols))
+  -- A single symbol is compared as such, so that its index gives the order too.
+  AND (cardinality(:symbols::text[]) <> 1 OR f.symbol = (:symbols)[1])
+  AND (cardinality(:symbols) < 2 OR f.symbol = ANY (:symbols))
   AND f.created_at <= coalesce(:known_by::timestamptz, 'infinity')
 ORDER BY f.timestamp, f.symbol
 LIMIT :page_limit

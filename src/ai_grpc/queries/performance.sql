@@ -66,13 +66,20 @@ ORDER BY p.created_at DESC, p.performance_id DESC
 LIMIT :page_limit
 
 -- name: get_latest_model_performance
-SELECT p.created_at AS page_time, p.performance_id AS page_id, m.*
-FROM latest_model_performance AS latest
-JOIN model_performance AS p USING (performance_id), model_performance_message(p) AS m
-WHERE (:page_time::timestamptz IS NULL OR (latest.created_at, latest.performance_id) < (:page_time, :page_id::uuid))
-  AND (:model_id::text = '' OR latest.model_id = nullif(:model_id, '')::uuid)
-ORDER BY latest.created_at DESC, latest.performance_id DESC
-LIMIT :page_limit
+-- The page first, by what the index has; only then the rows.
+SELECT page.created_at AS page_time, page.performance_id AS page_id, m.*
+FROM (
+  SELECT latest.created_at, latest.performance_id
+  FROM latest_model_performance AS latest
+  WHERE (:page_time::timestamptz IS NULL OR (latest.created_at, latest.performance_id) < (:page_time, :page_id::uuid))
+    AND (:model_id::text = '' OR latest.model_id = nullif(:model_id, '')::uuid)
+  ORDER BY latest.created_at DESC, latest.performance_id DESC
+  LIMIT :page_limit
+) AS page
+CROSS JOIN LATERAL (
+  SELECT p AS performance FROM model_performance AS p WHERE p.performance_id = page.performance_id LIMIT 1
+) AS found, model_performance_message(found.performance) AS m
+ORDER BY page.created_at DESC, page.performance_id DESC
 
 -- name: get_calibration
 WITH buckets AS (
