@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CALLS: Final = 2000
 MOST_CALLS: Final = 400
 MOST_WAITING: Final = 1000
-MOST_CONNECTIONS: Final = Counter(append=1, tail=1, notify=1, topics=1, sweep=1, calls=3, replay=2)
+MOST_CONNECTIONS: Final = Counter(append=1, tail=1, notify=1, topics=1, sweep=1, calls=3, reads=4, replay=2)
 SETTINGS: Final = {
     "AI_GRPC_MAX_CONCURRENT_CALLS": str(MOST_CALLS),
     "AI_GRPC_APPEND_QUEUE_ROWS": str(MOST_WAITING),
