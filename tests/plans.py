@@ -130,7 +130,7 @@ def _servicers(pool: asyncpg.Pool) -> dict[str, object]:
         return Records(stem, pool, pool)
 
     return {
-        "SignalService": SignalServicer(pool, pool, cast(SignalWriter, None), log, cast(Subscriptions, None)),
+        "SignalService": SignalServicer(records("signals"), cast(SignalWriter, None), log, cast(Subscriptions, None)),
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
         "OptimizationService": OptimizationServicer(records("optimization"), topics),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_grpc.errors import InvalidArgument
-from ai_grpc.pagination import MAX_BYTES, Page, page_of, paged
+from ai_grpc.pagination import MAX_BYTES, Filling, Page, page_of
 from ai_grpc.v1.models_pb2 import ListModelsRequest
 
 ID = str(uuid.uuid4())
@@ -97,8 +98,15 @@ def test_a_token_of_somebody_else_is_refused(token: str) -> None:
     assert not token or fields_of(ListModelsRequest(page_token=token), "time") == ["page_token"]
 
 
+def paged(rows: Iterable[Any], page: Page, message_of: Callable[[Any], Any]) -> tuple[list[Any], str]:
+    """The messages of a page that is given rows until it is full, and the token of the next."""
+    filling = Filling(page, message_of)
+    all(map(filling.take, rows))
+    return filling.messages, filling.token
+
+
 def token_of(text: str) -> str:
-    """Such a token as `paged` makes."""
+    """Such a token as a page has."""
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 

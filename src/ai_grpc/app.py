@@ -179,7 +179,7 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         return Records(stem, calls, reads)
 
     servicers = {
-        "SignalService": SignalServicer(calls, reads, writer, signal_log, subscriptions),
+        "SignalService": SignalServicer(records("signals"), writer, signal_log, subscriptions),
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
         "OptimizationService": OptimizationServicer(records("optimization"), topics),

@@ -128,7 +128,7 @@ class Internal(Error):
 
 
 # What a key of a message leads to, and the reason that says that it leads nowhere.
-NOUNS: Mapping[str, tuple[str, pb.ErrorReason.ValueType]] = {
+MISSING: Mapping[str, tuple[str, pb.ErrorReason.ValueType]] = {
     "model_id": ("model", pb.ERROR_REASON_MODEL_NOT_FOUND),
     "signal_id": ("signal", pb.ERROR_REASON_SIGNAL_NOT_FOUND),
     "session_id": ("training session", pb.ERROR_REASON_TRAINING_SESSION_NOT_FOUND),
@@ -138,15 +138,32 @@ NOUNS: Mapping[str, tuple[str, pb.ErrorReason.ValueType]] = {
 }
 
 
+# The reason that says that there is something else under a key that a caller made.
+TAKEN: Mapping[str, tuple[str, pb.ErrorReason.ValueType]] = {
+    "session_id": ("training session", pb.ERROR_REASON_TRAINING_SESSION_EXISTS),
+    "run_id": ("optimization run", pb.ERROR_REASON_OPTIMIZATION_RUN_EXISTS),
+    "analysis_id": ("spectrum analysis", pb.ERROR_REASON_SPECTRUM_ANALYSIS_EXISTS),
+    "anomaly_id": ("anomaly", pb.ERROR_REASON_ANOMALY_EXISTS),
+    "performance_id": ("performance", pb.ERROR_REASON_EVALUATION_EXISTS),
+}
+
+
 class ConfigurationError(Exception):
     """The program cannot start like this; the text says, in one line, what is wrong and what to do."""
 
 
 def missing(key: str, value: str) -> NotFound:
     """There is nothing with this key."""
-    noun, reason = NOUNS[key]
+    noun, reason = MISSING[key]
     metadata: dict[str, Any] = {key: value}
     return NotFound(reason, f"{noun} {value} does not exist", **metadata)
+
+
+def taken(key: str, value: str) -> AlreadyExists:
+    """There is something with this key, and with other content."""
+    noun, reason = TAKEN[key]
+    metadata: dict[str, Any] = {key: value}
+    return AlreadyExists(reason, f"{noun} {value} is there with other content; take a new id", **metadata)
 
 
 def database_unavailable() -> Unavailable:

@@ -33,13 +33,15 @@ def reader(descriptor: Descriptor, name: str, *, listed: bool = False) -> Reader
     The reader raises InvalidArgument for what cannot be sent.
     """
     field = descriptor.fields_by_name[name]
-    if field.is_repeated:
-        # An array of arrays could not have some longer than others.
-        return lambda message: numbers(name, getattr(message, name)) if listed else list(getattr(message, name))
     if field.enum_type:
         prefix = field.enum_type.values_by_number[0].name.removesuffix("UNSPECIFIED")
         names = {value.number: value.name.removeprefix(prefix) for value in field.enum_type.values if value.number}
+        if field.is_repeated:
+            return lambda message: [_enum(name, names, number) for number in getattr(message, name)]
         return lambda message: _enum(name, names, getattr(message, name))
+    if field.is_repeated:
+        # An array of arrays could not have some longer than others.
+        return lambda message: numbers(name, getattr(message, name)) if listed else list(getattr(message, name))
     if field.message_type:
         convert = CONVERSIONS[field.message_type.full_name]
         return lambda message: convert(name, getattr(message, name)) if message.HasField(name) else None

@@ -91,15 +91,6 @@ def fitting(messages: Iterable[M]) -> list[M]:
     return taken
 
 
-def paged(rows: Iterable[Any], page: Page, message_of: Callable[[Any], M]) -> tuple[list[M], str]:
-    """The messages of a page, and the token of the next; empty if there is none. The query is as for `Filling`."""
-    filling = Filling(page, message_of)
-    for row in rows:
-        if not filling.take(row):
-            break
-    return filling.messages, filling.token
-
-
 class Filling(Generic[M]):
     """A page that takes rows, and the token of the next; empty if it took them all.
 

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from ai_grpc.batches import Batch, insert, numbered
 from ai_grpc.db import load_queries
-from ai_grpc.errors import AlreadyExists, InvalidArgument, missing
+from ai_grpc.errors import AlreadyExists, InvalidArgument, missing, taken
 from ai_grpc.fields import reader
 from ai_grpc.pagination import Filling, Order, page_of
 
@@ -61,6 +61,14 @@ class Records:
         if row is None:
             raise missing(key, getattr(request, key))
         return message_of(kind, row)
+
+    async def create(self, query: str, request: Message, key: str, place: str = "", **given: Any) -> bool:
+        """Whether what such a query inserts was there before. Raises AlreadyExists if it was, with other content: then
+        the query returns no row."""
+        row = await self.row(query, request, place, **given)
+        if row is None:
+            raise taken(key, getattr(request, key))
+        return bool(row["duplicate"])
 
     async def page(self, kind: type[M], query: str, request: Any, **given: Any) -> tuple[list[M], str]:
         """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time or

@@ -1,26 +1,26 @@
 -- name: get_signal
 SELECT m.*
 FROM ai_signals AS s, signal_message(s) AS m
-WHERE s.signal_id = $1
+WHERE s.signal_id = :signal_id
 
 -- name: list_signals
 SELECT s.signal_timestamp AS page_time, s.signal_id AS page_id, m.*
 FROM ai_signals AS s, signal_message(s) AS m
-WHERE ($2::timestamptz IS NULL OR (s.signal_timestamp, s.signal_id) < ($2, $3::uuid))
+WHERE (:page_time::timestamptz IS NULL OR (s.signal_timestamp, s.signal_id) < (:page_time, :page_id::uuid))
   -- A single value is compared as such, so that its index gives the order too.
-  AND (cardinality($4::text[]) <> 1 OR s.symbol = ($4)[1])
-  AND (cardinality($4) < 2 OR s.symbol = ANY ($4))
-  AND (cardinality($5::uuid[]) <> 1 OR s.model_id = ($5)[1])
-  AND (cardinality($5) < 2 OR s.model_id = ANY ($5))
-  AND (cardinality($6::text[]) = 0 OR s.signal_type = ANY ($6))
-  AND (cardinality($7::text[]) <> 1 OR s.status = ($7)[1])
-  AND (cardinality($7) < 2 OR s.status = ANY ($7))
-  AND s.confidence >= $8::float8
-  AND ($9::timestamptz IS NULL OR s.signal_timestamp >= $9)
-  AND ($10::timestamptz IS NULL OR s.signal_timestamp < $10)
+  AND (cardinality(:symbols::text[]) <> 1 OR s.symbol = (:symbols)[1])
+  AND (cardinality(:symbols) < 2 OR s.symbol = ANY (:symbols))
+  AND (cardinality(:model_ids::uuid[]) <> 1 OR s.model_id = (:model_ids)[1])
+  AND (cardinality(:model_ids) < 2 OR s.model_id = ANY (:model_ids))
+  AND (cardinality(:signal_types::text[]) = 0 OR s.signal_type = ANY (:signal_types))
+  AND (cardinality(:states::text[]) <> 1 OR s.status = (:states)[1])
+  AND (cardinality(:states) < 2 OR s.status = ANY (:states))
+  AND s.confidence >= :min_confidence::float8
+  AND (:start_time::timestamptz IS NULL OR s.signal_timestamp >= :start_time)
+  AND (:end_time::timestamptz IS NULL OR s.signal_timestamp < :end_time)
 ORDER BY s.signal_timestamp DESC, s.signal_id DESC
-LIMIT $1
+LIMIT :page_limit
 
 -- name: end_signal
 SELECT e.log_sequence, e.state AS ended_as, e.won
-FROM end_signal($1, $2, $3) AS e
+FROM end_signal(:signal_id, :state, nullif(:request_id, '')::uuid) AS e

@@ -8,7 +8,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import Message
 
-from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation
+from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation, taken
 from ai_grpc.exchange.checks import check_selection
 from ai_grpc.exchange.topics import Topics, TopicSelection, some
 from ai_grpc.records import Records
@@ -78,11 +78,7 @@ def _check_reports(anomalies: Sequence[pb.Anomaly]) -> None:
 
 
 def _exists(anomaly: pb.Anomaly) -> AlreadyExists:
-    return AlreadyExists(
-        errors_pb2.ERROR_REASON_ANOMALY_EXISTS,
-        f"anomaly {anomaly.anomaly_id} was reported with other content; take a new id",
-        anomaly_id=anomaly.anomaly_id,
-    )
+    return taken("anomaly_id", anomaly.anomaly_id)
 
 
 def _selection(request: pb.SubscribeAnomaliesRequest) -> TopicSelection:

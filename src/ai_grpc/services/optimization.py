@@ -28,14 +28,8 @@ class OptimizationServicer(OptimizationServiceServicer):
     async def StartOptimizationRun(
         self, request: pb.StartOptimizationRunRequest, context: Context
     ) -> pb.StartOptimizationRunResponse:
-        started = await self._records.row("start_optimization_run", request)
-        if started is None:
-            raise AlreadyExists(
-                errors_pb2.ERROR_REASON_OPTIMIZATION_RUN_EXISTS,
-                f"optimization run {request.run_id} was started with other content; take a new id",
-                run_id=request.run_id,
-            )
-        return pb.StartOptimizationRunResponse(run=await self._run(request), duplicate=started["duplicate"])
+        duplicate = await self._records.create("start_optimization_run", request, "run_id")
+        return pb.StartOptimizationRunResponse(run=await self._run(request), duplicate=duplicate)
 
     async def HeartbeatOptimizationRun(
         self, request: pb.HeartbeatOptimizationRunRequest, context: Context

@@ -7,13 +7,12 @@ from typing import Any, Final
 
 import grpc
 
-from ai_grpc.errors import AlreadyExists, Error, InvalidArgument, Violation, missing
+from ai_grpc.errors import AlreadyExists, Error, InvalidArgument, Violation, missing, taken
 from ai_grpc.exchange.checks import check_selection, is_uuid
 from ai_grpc.exchange.topics import Topics, TopicSelection, some
 from ai_grpc.judgment import judged_by, result
 from ai_grpc.price_series import prices_by_symbol
 from ai_grpc.records import Records, message_of
-from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import performance_pb2 as pb
 from ai_grpc.v1.performance_pb2_grpc import PerformanceServiceServicer
 
@@ -54,7 +53,7 @@ class PerformanceServicer(PerformanceServiceServicer):
     ) -> pb.UpdateModelPerformanceResponse:
         row = await self._records.row("update_model_performance", request)
         if row is None:
-            raise _exists(request)
+            raise taken("performance_id", request.performance_id)
         self._topics.changed()
         return pb.UpdateModelPerformanceResponse(
             performance=message_of(pb.ModelPerformance, row), duplicate=row["duplicate"]
@@ -138,12 +137,8 @@ def _check_evaluation(request: pb.EvaluateSignalsRequest) -> None:
         raise InvalidArgument(*violations[:100])
 
 
-def _exists(recorded: pb.Evaluation | pb.UpdateModelPerformanceRequest) -> AlreadyExists:
-    return AlreadyExists(
-        errors_pb2.ERROR_REASON_EVALUATION_EXISTS,
-        f"performance {recorded.performance_id} was recorded with other content; take a new id",
-        performance_id=recorded.performance_id,
-    )
+def _exists(recorded: pb.Evaluation) -> AlreadyExists:
+    return taken("performance_id", recorded.performance_id)
 
 
 def _selection(request: pb.SubscribeModelPerformanceRequest) -> TopicSelection:

@@ -7,10 +7,9 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from ai_grpc.errors import AlreadyExists, InvalidArgument, Violation
+from ai_grpc.errors import InvalidArgument, Violation
 from ai_grpc.fields import numbers
 from ai_grpc.records import Records
-from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import spectra_pb2 as pb
 from ai_grpc.v1.spectra_pb2_grpc import SpectrumServiceServicer
 
@@ -27,16 +26,10 @@ class SpectrumServicer(SpectrumServiceServicer):
         self, request: pb.RecordSpectrumAnalysisRequest, context: Context
     ) -> pb.RecordSpectrumAnalysisResponse:
         given = request.analysis
-        recorded = await self._records.row(
-            "record_spectrum_analysis", given, "analysis", frequency_components=_components(given)
+        duplicate = await self._records.create(
+            "record_spectrum_analysis", given, "analysis_id", "analysis", frequency_components=_components(given)
         )
-        if recorded is None:
-            raise AlreadyExists(
-                errors_pb2.ERROR_REASON_SPECTRUM_ANALYSIS_EXISTS,
-                f"spectrum analysis {given.analysis_id} was recorded with other content; take a new id",
-                analysis_id=given.analysis_id,
-            )
-        return pb.RecordSpectrumAnalysisResponse(analysis=await self._analysis(given), duplicate=recorded["duplicate"])
+        return pb.RecordSpectrumAnalysisResponse(analysis=await self._analysis(given), duplicate=duplicate)
 
     async def GetSpectrumAnalysis(
         self, request: pb.GetSpectrumAnalysisRequest, context: Context

@@ -35,15 +35,8 @@ class TrainingServicer(TrainingServiceServicer):
     async def StartTrainingSession(
         self, request: pb.StartTrainingSessionRequest, context: Context
     ) -> pb.StartTrainingSessionResponse:
-        started = await self._records.row("start_training_session", request)
-        if started is None:
-            raise AlreadyExists(
-                errors_pb2.ERROR_REASON_TRAINING_SESSION_EXISTS,
-                f"training session {request.session_id} was started with other content; take a new id",
-                session_id=request.session_id,
-            )
-        session = await self._session(request)
-        return pb.StartTrainingSessionResponse(session=session, duplicate=started["duplicate"])
+        duplicate = await self._records.create("start_training_session", request, "session_id")
+        return pb.StartTrainingSessionResponse(session=await self._session(request), duplicate=duplicate)
 
     async def HeartbeatTrainingSession(
         self, request: pb.HeartbeatTrainingSessionRequest, context: Context
