@@ -1319,6 +1319,8 @@ CREATE INDEX idx_anomaly_detections_severity ON ai_trading.anomaly_detections US
 
 CREATE INDEX idx_anomaly_detections_symbol_time ON ai_trading.anomaly_detections USING btree (symbol, detection_timestamp DESC, anomaly_id DESC);
 
+CREATE INDEX idx_anomaly_detections_symbol_unresolved ON ai_trading.anomaly_detections USING btree (symbol, detection_timestamp DESC, anomaly_id DESC) WHERE (NOT resolved);
+
 CREATE INDEX idx_anomaly_detections_time ON ai_trading.anomaly_detections USING btree (detection_timestamp DESC, anomaly_id DESC);
 
 CREATE INDEX idx_anomaly_detections_unresolved ON ai_trading.anomaly_detections USING btree (detection_timestamp DESC, anomaly_id DESC) WHERE (NOT resolved);

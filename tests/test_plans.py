@@ -73,6 +73,20 @@ async def test_every_read_of_the_service_uses_indexes(past: Past, subtests: pyte
                 _check(await plan(past.connection, query))
 
 
+async def test_a_read_is_planned_for_its_arguments_however_small_the_tables_were(database: str) -> None:
+    connection = await connect(database)
+    try:
+        for read in reads(filling.now()):
+            if read.method.endswith(("ListTrainingSessions", "ListOptimizationRuns")):
+                [query] = await queries(connection, read)
+                for _ in range(10):
+                    await connection.fetch(query[0], *query[1])
+        plans = "SELECT max(generic_plans) FROM pg_prepared_statements WHERE statement LIKE $1"
+        assert await connection.fetchval(plans, "%page_time%") == 0
+    finally:
+        await connection.close(timeout=10)
+
+
 async def test_every_query_of_the_specification_uses_indexes(past: Past, subtests: pytest.Subtests) -> None:
     for name, query in _queries(past.end).items():
         with subtests.test(name):

@@ -44,6 +44,8 @@ CREATE INDEX idx_anomaly_detections_model_time
 CREATE INDEX idx_anomaly_detections_severity ON ai_trading.anomaly_detections (severity_score DESC);
 CREATE INDEX idx_anomaly_detections_unresolved
   ON ai_trading.anomaly_detections (detection_timestamp DESC, anomaly_id DESC) WHERE NOT resolved;
+CREATE INDEX idx_anomaly_detections_symbol_unresolved
+  ON ai_trading.anomaly_detections (symbol, detection_timestamp DESC, anomaly_id DESC) WHERE NOT resolved;
 CREATE INDEX idx_anomaly_detections_current ON ai_trading.anomaly_detections (sequence) WHERE NOT resolved;
 
 -- An anomaly as the message Anomaly has it. The planner inlines it.
