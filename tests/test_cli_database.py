@@ -138,9 +138,9 @@ async def test_role_that_can_write_past_the_log_is_doubtful(
 @pytest.mark.parametrize(
     ("limit", "status", "text"),
     [
-        (17, 1, "bad: a replica opens up to 18 of 17"),
-        (35, 0, "doubtful: a replica opens up to 18 of 35"),
-        (54, 0, "good: a replica opens up to 18 of 54: enough for 3 replicas"),
+        (21, 1, "bad: a replica opens up to 22 of 21"),
+        (43, 0, "doubtful: a replica opens up to 22 of 43"),
+        (66, 0, "good: a replica opens up to 22 of 66: enough for 3 replicas"),
     ],
 )
 async def test_pools_are_summed_against_what_the_server_allows(
