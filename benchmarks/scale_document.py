@@ -14,6 +14,9 @@ _FIRST_VECTORS = (
     "A stream takes longer to open than a call to answer; the query is planned over 14 partitions (0.7 ms), and 64 "
     "vectors become messages (0.6 ms)."
 )
+_OF_ALL_PARTITIONS = (
+    "Each answer is the latest of up to 15 partitions, one step into an index of each, after 0.5 to 0.9 ms of planning."
+)
 REASONS: Final[dict[str, str]] = {
     "ListSignals: active of a symbol": (
         "The planner does not know that what is ACTIVE is also what is latest, and combines two indexes. One more "
@@ -23,7 +26,8 @@ REASONS: Final[dict[str, str]] = {
         "One signal of a hundred, and none of the latest 20,000, which are ACTIVE: all of these are passed by first. "
         "With a model it is found at once; an index on the state alone would be paid for by each signal."
     ),
-    "GetLatestFeatures: ten symbols, two sets": "Twenty answers, each the latest of 15 partitions.",
+    "GetLatestFeatures: ten symbols, two sets": _OF_ALL_PARTITIONS,
+    "GetFeaturesAsOf: ten symbols, two sets": _OF_ALL_PARTITIONS,
     "ReadFeatures: all symbols": _FIRST_VECTORS,
     "ReadFeatures: a symbol": _FIRST_VECTORS,
     "ReadFeatures: two symbols": _FIRST_VECTORS,

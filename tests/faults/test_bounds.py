@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 CALLS: Final = 2000
 MOST_CALLS: Final = 400
 MOST_WAITING: Final = 1000
-MOST_CONNECTIONS: Final = Counter(append=1, tail=1, notify=1, topics=1, sweep=1, calls=3, reads=4, replay=2)
+MOST_CONNECTIONS: Final = Counter(append=1, tail=1, notify=1, topics=1, sweep=1, calls=3, reads=2, replay=2)
 SETTINGS: Final = {
     "AI_GRPC_MAX_CONCURRENT_CALLS": str(MOST_CALLS),
     "AI_GRPC_APPEND_QUEUE_ROWS": str(MOST_WAITING),
     "AI_GRPC_CALLS_POOL_SIZE": "3",
+    "AI_GRPC_READ_POOL_SIZE": "2",
     "AI_GRPC_REPLAY_POOL_SIZE": "2",
     # Nearly all that a subscriber reads comes from the database.
     "AI_GRPC_RING_EVENTS": "1",
