@@ -37,6 +37,7 @@ SIZES: Final = {
     "signal_performance": MILLION,
     "model_performance": 5_000,
     "anomaly_detections": MILLION,
+    "spectrum_analysis": 100_000,
     "training_sessions": 10_000,
     "rl_episodes": 100_000,
     "optimization_runs": 10_000,

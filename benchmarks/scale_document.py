@@ -36,7 +36,7 @@ REASONS: Final[dict[str, str]] = {
 METHOD: Final = """## How it is measured
 
 - The rows are made by SQL (`tests/filling.py`): 97 symbols, signals of 50 models, three sets of features; signals over
-  180 days, of which the last 0.4 % are ACTIVE; features over 84 days in weekly partitions; 2 % of the anomalies open.
+  180 days, of which the last 0.4 % are ACTIVE; features over 84 days in partitions by month; 2 % of the anomalies open.
   Then VACUUM and ANALYZE, and the server is started again, with 64 MB of shared buffers.
 - The same call is repeated, one in flight, through a server process over the loopback, so nothing comes from a disk.
   Client, server and PostgreSQL share the machine. *GetSignal: by id* is one row and tells what a call costs at least.

@@ -90,6 +90,14 @@ SELECT
   {_ID.format("n")}, {_MODEL}, {_SYMBOL}, time, (ARRAY['price_jump', 'volume_spike', 'pattern_break'])[1 + n % 3],
   4 + 10 * ({_CHANCE}) ^ 4, 0.9, '{{"sigma": 4.2}}', n % 53 <> 0, CASE WHEN n % 53 <> 0 THEN time END, n, time
 {_ROWS.format(_AGO.format(SIGNAL_DAYS))}""",
+    "spectrum_analysis": f"""
+INSERT INTO spectrum_analysis (
+  analysis_id, model_id, symbol, analysis_timestamp, analysis_type, pattern_detected, created_at
+)
+SELECT
+  {_ID.format("n")}, {_MODEL}, {_SYMBOL}, time, (ARRAY['fourier', 'wavelet', 'compressed_sensing'])[1 + n % 3],
+  CASE WHEN n % 53 = 0 THEN 'weekly cycle' ELSE '' END, time
+{_ROWS.format(_AGO.format(SIGNAL_DAYS))}""",
     "event_log": f"""
 INSERT INTO event_log (sequence, topic, kind, commit_time, content)
 SELECT
@@ -150,15 +158,16 @@ def now() -> datetime:
 
 
 async def make_feature_partitions(connection: asyncpg.Connection, end: datetime) -> None:
-    """The partitions that the service would have made in the weeks of the features."""
+    """The partitions that the service would have made in the months of the features."""
     await connection.fetchval("SELECT make_feature_partitions()")
-    monday = (end - timedelta(days=end.weekday())).date()
-    for weeks in range(1, FEATURE_DAYS // 7 + 2):
-        first, last = monday - timedelta(weeks=weeks), monday - timedelta(weeks=weeks - 1)
+    last = end.date().replace(day=1)
+    while last > (end - timedelta(days=FEATURE_DAYS)).date():
+        first = (last - timedelta(days=1)).replace(day=1)
         await connection.execute(
-            f"CREATE TABLE feature_data_{first:%Y_%m_%d} PARTITION OF feature_data "
+            f"CREATE TABLE feature_data_{first:%Y_%m} PARTITION OF feature_data "
             f"FOR VALUES FROM ('{first} 00:00Z') TO ('{last} 00:00Z')"
         )
+        last = first
 
 
 def statements(

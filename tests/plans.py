@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from ai_grpc.services.models import ModelServicer
 from ai_grpc.services.optimization import OptimizationServicer
 from ai_grpc.services.performance import PerformanceServicer
 from ai_grpc.services.signals import SignalServicer
+from ai_grpc.services.spectra import SpectrumServicer
 from ai_grpc.services.training import TrainingServicer
 from tests.reads import Read
 from tests.signals import chosen
@@ -34,6 +36,20 @@ class Recorder:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
         self.asked: list[Query] = []
+
+    @asynccontextmanager
+    async def acquire(self, timeout: float) -> AsyncIterator[Recorder]:  # noqa: ASYNC109 - as a pool has it
+        """As of a pool."""
+        yield self
+
+    def transaction(self, *, readonly: bool) -> Any:
+        """As of a connection."""
+        return self._connection.transaction(readonly=readonly)
+
+    def cursor(self, query: str, *arguments: object) -> Any:
+        """As of a connection."""
+        self.asked.append((query, arguments))
+        return self._connection.cursor(query, *arguments)
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         """As of a pool."""
@@ -136,5 +152,6 @@ def _servicers(pool: asyncpg.Pool) -> dict[str, object]:
         "OptimizationService": OptimizationServicer(records("optimization"), topics),
         "FeatureService": FeatureServicer(records("features")),
         "AnomalyService": AnomalyServicer(records("anomalies"), topics),
+        "SpectrumService": SpectrumServicer(records("spectra")),
         "PerformanceService": PerformanceServicer(records("performance"), topics),
     }

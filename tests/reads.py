@@ -8,7 +8,15 @@ from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message
 
-from ai_grpc.v1 import anomalies_pb2, features_pb2, models_pb2, optimization_pb2, performance_pb2, training_pb2
+from ai_grpc.v1 import (
+    anomalies_pb2,
+    features_pb2,
+    models_pb2,
+    optimization_pb2,
+    performance_pb2,
+    spectra_pb2,
+    training_pb2,
+)
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.periods_pb2 import Period
 from tests.filling import SETS, id_of
@@ -31,7 +39,15 @@ class Read(NamedTuple):
 
 def reads(end: datetime) -> list[Read]:
     """Calls with the filters that matter, alone and together, on a past until `end`."""
-    return [*_signals(end), *_anomalies(end), *_features(end), *_performance(end), *_training(end), *_optimization(end)]
+    return [
+        *_signals(end),
+        *_anomalies(end),
+        *_spectra(end),
+        *_features(end),
+        *_performance(end),
+        *_training(end),
+        *_optimization(end),
+    ]
 
 
 def _signals(end: datetime) -> list[Read]:
@@ -81,6 +97,21 @@ def _anomalies(end: datetime) -> list[Read]:
     }
     return [
         Read(name, "AnomalyService.ListAnomalies", anomalies_pb2.ListAnomaliesRequest(**fields))
+        for name, fields in requests.items()
+    ]
+
+
+def _spectra(end: datetime) -> list[Read]:
+    requests: dict[str, dict[str, Any]] = {
+        "first page": {},
+        "a symbol": {"symbol": "SYM7"},
+        "a type": {"analysis_type": "wavelet"},
+        "a pattern": {"pattern_detected": "weekly cycle"},
+        "a model": {"model_id": id_of(7)},
+        "the last day": {"start_time": end - NEAR_THE_END},
+    }
+    return [
+        Read(name, "SpectrumService.ListSpectrumAnalyses", spectra_pb2.ListSpectrumAnalysesRequest(**fields))
         for name, fields in requests.items()
     ]
 

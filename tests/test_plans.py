@@ -25,6 +25,7 @@ SIZES: Final = {
     "signal_performance": 30_000,
     "model_performance": 10_000,
     "anomaly_detections": 60_000,
+    "spectrum_analysis": 30_000,
     "event_log": 20_000,
     "training_sessions": 10_000,
     "rl_episodes": 20_000,

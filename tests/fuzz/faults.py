@@ -25,7 +25,7 @@ def raising(handler: Handler) -> Handler:
     """A bare exception for something unexpected in the request."""
 
     async def faulty(servicer: Any, request: Any, context: Any) -> Any:
-        if not request.alias.isascii():
+        if not request.alias.islower():
             raise KeyError(request.alias)
         return await handler(servicer, request, context)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,11 @@ class Target:
 
 
 @asynccontextmanager
-async def target_on(dsn: str, log: Path, seed: int, program: Sequence[str] = SERVE) -> AsyncIterator[Target]:
-    """A server on an empty, migrated database, which is filled with the world of the seed."""
+async def target_on(
+    dsn: str, log: Path, seed: int, program: Sequence[str] = SERVE, services: Collection[str] = ()
+) -> AsyncIterator[Target]:
+    """A server on an empty, migrated database, which is filled with the world of the seed. With services, only these
+    are asked."""
     world = a_world(seed)
     await _fill(dsn, world)
     server = ServerProcess(dsn, log, SETTINGS, program)
@@ -64,7 +67,7 @@ async def target_on(dsn: str, log: Path, seed: int, program: Sequence[str] = SER
         await server.start()
         local = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
         channels += [grpc.aio.insecure_channel(server.target, local) for _ in range(CHANNELS)]
-        methods = await surface(channels[0])
+        methods = [method for method in await surface(channels[0]) if not services or method.service in services]
         yield Target(dsn, server, channels, methods, Inputs(seed, methods, world))
     finally:
         for channel in channels:

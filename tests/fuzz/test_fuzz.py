@@ -12,6 +12,7 @@ from tests.fuzz.target import target_on
 # For each method.
 INPUTS: Final = 110
 FEW: Final = 50
+FAULTY: Final = [f"ai_grpc.v1.{name}Service" for name in ("Model", "Signal", "Training")]
 SEED: Final = 3
 
 # The faults of `tests.fuzz.faults` that do not end the process, the methods that have them, and how they show.
@@ -36,8 +37,9 @@ async def test_every_method_keeps_the_contract_whatever_it_is_sent(database: str
 
 
 async def test_faults_of_the_program_are_found(database: str, tmp_path: Path) -> None:
-    async with target_on(database, tmp_path / "log", SEED, ("tests.fuzz.faults", ",".join(FOUND), "serve")) as target:
-        count = FEW * len(target.methods)
+    program = ("tests.fuzz.faults", ",".join(FOUND), "serve")
+    async with target_on(database, tmp_path / "log", SEED, program, FAULTY) as target:
+        count = INPUTS * len(target.methods)
         result = await fuzz(target, count)
     for fault, (method, text) in FOUND.items():
         assert _is_found(result, method, text), f"a program that {fault}: {result.findings}"
