@@ -25,8 +25,8 @@ demo: $(READY) ## A model, the exchange and a bot on real prices; under two minu
 serve: $(READY) ## The server on port 50051, with an embedded PostgreSQL unless DATABASE_URL is set
 	@$(BIN)/ai-grpc serve
 
-test: $(READY) ## All tests on a real PostgreSQL; under six minutes
-	@$(BIN)/pytest --numprocesses 2
+test: $(READY) ## All tests on a real PostgreSQL; about five minutes
+	@$(BIN)/pytest --numprocesses 3 --dist worksteal
 
 lint: $(READY) ## ruff, mypy --strict, import-linter, buf
 	@$(BIN)/ruff check .

@@ -83,8 +83,9 @@ class Crowd:
         """Kills the server in the moment in which it acknowledges a request."""
         known, end = len(self.history.publishes), time.monotonic() + PHASE_SECONDS
         while time.monotonic() < end:
-            latest, known = self.history.publishes[known:], len(self.history.publishes)
-            if any(publish.outcome is Outcome.OK and publish.replica == server.target for publish in latest):
+            # They are written down when they are sent, and their outcome when it is known.
+            begun = self.history.publishes[known:]
+            if any(publish.outcome is Outcome.OK and publish.replica == server.target for publish in begun):
                 break
             await asyncio.sleep(0.001)
         await server.kill()

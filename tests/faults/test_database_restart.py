@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Two streams read from the database whatever is not the very last event.
 SETTINGS: Final = {"AI_GRPC_RING_EVENTS": "1", "AI_GRPC_SWEEP_INTERVAL": "0.1", "AI_GRPC_LOG_LEVEL": "WARNING"}
-PURPOSES: Final = ("append", "tail", "notify", "topics", "sweep", "calls", "replay")
+PURPOSES: Final = ("append", "tail", "notify", "sweep", "calls", "replay")
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MIB: Final = 1024 * 1024
 REQUEST: Final = 10
 QUIET_SECONDS: Final = 6
-STALLED_SECONDS: Final = int(30 * SCALE)
+STALLED_SECONDS: Final = int(20 * SCALE)
 STALLED_SIGNALS: Final = int(20_000 * SCALE)
 # With these, the ring holds a tenth of what comes while one does not read, and the connection as little of it.
 SETTINGS: Final = {"AI_GRPC_RING_EVENTS": "2000", "AI_GRPC_LOG_LEVEL": "WARNING"}
