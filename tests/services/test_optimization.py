@@ -20,7 +20,7 @@ from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.exchange.test_events import BOUNDED
 from tests.optimization import MEMBERS, NUMBERS, TEXT, VALUES, a_generation, a_run, a_running_run
-from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal
+from tests.signals import a_struct, an_active_model, an_exchange, details, execute, reason, refusal
 
 UNKNOWN: Final = str(uuid.uuid4())
 BODY: Final[dict[str, Any]] = {
@@ -181,6 +181,11 @@ async def test_a_run_ends_with_what_the_optimizer_found(database: str) -> None:
         assert same(request, ended)
         assert ended.state == pb.OPTIMIZATION_STATE_COMPLETED
         assert ended.end_time.ToMicroseconds() >= ended.start_time.ToMicroseconds()
+        assert (await stub.CompleteOptimizationRun(request)).run == ended
+        other = pb.CompleteOptimizationRunRequest()
+        other.CopyFrom(request)
+        other.best_fitness += 1
+        assert reason(await refusal(stub.CompleteOptimizationRun(other))) == "OPTIMIZATION_RUN_ENDED"
         assert (await stub.CompleteOptimizationRun(request)).run == ended
         # A list would be long with these.
         listed = (await stub.ListOptimizationRuns(pb.ListOptimizationRunsRequest())).runs[0]

@@ -35,13 +35,18 @@ FROM optimization_generations AS g, generation_message(g) AS m
 WHERE g.run_id = :run_id AND g.generation = :generation
 
 -- name: end_optimization_run
-UPDATE optimization_runs
-SET status = :status, end_time = clock_timestamp(), convergence_data = :convergence_data,
+UPDATE optimization_runs AS r
+SET status = :status, end_time = coalesce(r.end_time, clock_timestamp()), convergence_data = :convergence_data,
   final_population = :final_population, error_message = :error_message,
-  best_individual = CASE WHEN g.best_is_given THEN :best_individual::jsonb ELSE best_individual END,
-  best_fitness = CASE WHEN g.best_is_given THEN :best_fitness::float8 ELSE best_fitness END
+  best_individual = CASE WHEN g.best_is_given THEN :best_individual::jsonb ELSE r.best_individual END,
+  best_fitness = CASE WHEN g.best_is_given THEN :best_fitness::float8 ELSE r.best_fitness END
 FROM (SELECT num_nonnulls(:best_individual::jsonb, :best_fitness::float8) > 0 AS best_is_given) AS g
-WHERE run_id = :run_id AND status = 'running'
+WHERE r.run_id = :run_id
+  AND (r.status = 'running' OR (r.status, r.convergence_data, r.final_population, r.error_message)
+    IS NOT DISTINCT FROM (:status, :convergence_data, :final_population, :error_message)
+    AND (NOT g.best_is_given OR (r.best_individual, r.best_fitness)
+      IS NOT DISTINCT FROM (:best_individual::jsonb, :best_fitness::float8)))
+RETURNING r.status
 
 -- name: request_optimization_stop
 UPDATE optimization_runs SET stop_requested = TRUE

@@ -61,8 +61,8 @@ class OptimizationServicer(OptimizationServiceServicer):
     async def CompleteOptimizationRun(
         self, request: pb.CompleteOptimizationRunRequest, context: Context
     ) -> pb.CompleteOptimizationRunResponse:
-        state = pb.OPTIMIZATION_STATE_STOPPED if request.stopped else pb.OPTIMIZATION_STATE_COMPLETED
-        return pb.CompleteOptimizationRunResponse(run=await self._end(request, state, error_message=""))
+        status = "stopped" if request.stopped else "completed"
+        return pb.CompleteOptimizationRunResponse(run=await self._end(request, status, error_message=""))
 
     async def FailOptimizationRun(
         self, request: pb.FailOptimizationRunRequest, context: Context
@@ -70,7 +70,7 @@ class OptimizationServicer(OptimizationServiceServicer):
         if not request.error_message:
             raise InvalidArgument(Violation("error_message", "is required"))
         nothing = dict.fromkeys(("best_individual", "best_fitness", "convergence_data", "final_population"))
-        return pb.FailOptimizationRunResponse(run=await self._end(request, pb.OPTIMIZATION_STATE_FAILED, **nothing))
+        return pb.FailOptimizationRunResponse(run=await self._end(request, "failed", **nothing))
 
     async def RequestOptimizationStop(
         self, request: pb.RequestOptimizationStopRequest, context: Context
@@ -115,14 +115,11 @@ class OptimizationServicer(OptimizationServiceServicer):
     async def _run(self, request: Message) -> pb.OptimizationRun:
         return await self._records.one(pb.OptimizationRun, "get_optimization_run", request, "run_id")
 
-    async def _end(
-        self, request: Message, state: pb.OptimizationState.ValueType, **given: object
-    ) -> pb.OptimizationRun:
-        """Ends a run that runs, or finds that it ended like this before."""
-        status = pb.OptimizationState.Name(state).removeprefix("OPTIMIZATION_STATE_").lower()
-        await self._records.row("end_optimization_run", request, place="", status=status, **given)
+    async def _end(self, request: Message, status: str, **given: object) -> pb.OptimizationRun:
+        """Ends a run that runs, or finds that it ended just so before."""
+        ended = await self._records.row("end_optimization_run", request, place="", status=status, **given)
         run = await self._run(request)
-        if run.state != state:
+        if ended is None:
             raise _ended(run)
         return run
 
