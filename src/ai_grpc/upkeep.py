@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from ai_grpc.db import UNAVAILABLE, load_queries
-from ai_grpc.records import bound
+from ai_grpc.records import ACQUIRE_TIMEOUT, bound
 
 CHORES = {name: bound(sql) for name, sql in load_queries("upkeep").items()}
 
@@ -32,7 +32,9 @@ class Upkeep:
 
     async def _do(self, name: str, chore: str, arguments: Sequence[object]) -> None:
         try:
-            if count := await self._pool.fetchval(chore, *arguments):
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+                count = await connection.fetchval(chore, *arguments)
+            if count:
                 logger.info("%s: %d", name.replace("_", " "), count)
         except UNAVAILABLE:
             # The tail says that the database does not answer.
