@@ -91,6 +91,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < deadline
+        # Other processes do what is waited for, and nothing tells of it.
         time.sleep(0.02)
 
 
