@@ -89,6 +89,17 @@ def test_a_page_ends_before_it_is_too_large_for_a_client() -> None:
     assert sum(sizes) == 4
 
 
+@pytest.mark.parametrize(
+    ("size", "steps"), [(0, [8, 43]), (MAX_BYTES // 50, [8, 42]), (MAX_BYTES // 10, [8, 2]), (2 * MAX_BYTES, [8])]
+)
+def test_rows_are_read_in_few_steps_and_hardly_more_than_fit(size: int, steps: list[int]) -> None:
+    filling, read = Filling(Page(50), message_of), []
+    while not filling.token and len(filling.messages) < 50:
+        read.append(filling.expected)
+        all(map(filling.take, [row("x" * size)] * read[-1]))
+    assert read == steps
+
+
 @given(
     st.text()
     | st.binary().map(lambda data: base64.urlsafe_b64encode(data).decode())

@@ -19,6 +19,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from ai_grpc.settings import Settings
 
 CONNECT_TIMEOUT: Final = 5.0
+ACQUIRE_TIMEOUT: Final = 5.0
 MAX_DEPTH: Final = 16
 
 # What asyncpg raises for a value that it cannot send, or that a table refuses. The first is an InterfaceError too, so
@@ -75,6 +76,8 @@ async def create_pool(
         min_size=0,
         max_size=size,
         init=_add_codecs,
+        # Nobody changes the session, so giving a connection back needs no round trip; asyncpg still ends a transaction.
+        reset=_leave,
         **_options(settings, purpose, planning),
     )
 
@@ -128,6 +131,10 @@ def _options(settings: Settings, purpose: str, planning: Mapping[str, str]) -> d
         "command_timeout": settings.statement_timeout + 2,
         "server_settings": server_settings,
     }
+
+
+async def _leave(connection: asyncpg.Connection) -> None:
+    """What asyncpg calls instead of RESET ALL."""
 
 
 async def _add_codecs(connection: asyncpg.Connection) -> None:

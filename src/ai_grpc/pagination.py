@@ -18,6 +18,8 @@ DEFAULT_SIZE: Final = 50
 MAX_SIZE: Final = 1000
 MAX_BYTES: Final = 3 * 1024 * 1024
 MAX_NUMBER: Final = 2**31 - 1
+# So many rows are read before it is known how large they are.
+FIRST_ROWS: Final = 8
 
 M = TypeVar("M", bound=Message)
 Order = Literal["time", "score", "number"]
@@ -103,6 +105,15 @@ class Filling(Generic[M]):
         self._size, self._last = 0, dict[str, Any]()
         self.messages: list[M] = []
         self.token = ""
+
+    @property
+    def expected(self) -> int:
+        """How many rows to read next: all that are asked for, unless those taken are so large that fewer fill it."""
+        taken = len(self.messages)
+        if not taken:
+            return FIRST_ROWS
+        room = (MAX_BYTES - self._size) * taken // max(self._size, 1)
+        return min(self._page.size - taken, max(room, 0)) + 1
 
     def take(self, row: Any) -> bool:
         """Takes the row unless the page is full."""

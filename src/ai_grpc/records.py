@@ -11,15 +11,13 @@ import asyncpg
 from google.protobuf.message import Message
 
 from ai_grpc.batches import Batch, insert, numbered
-from ai_grpc.db import load_queries
+from ai_grpc.db import ACQUIRE_TIMEOUT, load_queries
 from ai_grpc.errors import AlreadyExists, InvalidArgument, missing, taken
 from ai_grpc.fields import reader
 from ai_grpc.pagination import Filling, Order, page_of
 
 # A parameter of a query is named as the field it comes from; not the casts.
 PARAMETER: Final = re.compile(r"(?<!:):([a-z]\w*)")
-ACQUIRE_TIMEOUT: Final = 5.0
-FEW: Final = 4
 ORDERS: Final[tuple[Order, ...]] = ("time", "score", "number")
 
 M = TypeVar("M", bound=Message)
@@ -48,12 +46,14 @@ class Records:
         """The first row of a query, or None. Its parameters are `given`, or else fields of the request, which is the
         part of it that `place` names. Raises InvalidArgument for a field that cannot be sent."""
         sql, arguments = self._call(query, request, given, place)
-        return await self._pool.fetchrow(sql, *arguments)
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+            return await connection.fetchrow(sql, *arguments)
 
     async def rows(self, query: str, request: Message, *, fresh: bool = False, **given: Any) -> list[Any]:
         """All rows of such a query, which bounds their number itself; if `fresh`, with all that was written before."""
         sql, arguments = self._call(query, request, given)
-        return list(await (self._pool if fresh else self._reads).fetch(sql, *arguments))
+        async with (self._pool if fresh else self._reads).acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+            return list(await connection.fetch(sql, *arguments))
 
     async def one(self, kind: type[M], query: str, request: Message, key: str, place: str = "", **given: Any) -> M:
         """The row of such a query as a message. Raises NotFound for the field `key` of the request if there is none."""
@@ -80,10 +80,8 @@ class Records:
         filling = Filling(page, partial(message_of, kind))
         async with self._reads.acquire(timeout=ACQUIRE_TIMEOUT) as connection, connection.transaction(readonly=True):
             cursor = await connection.cursor(sql, *arguments)
-            # A few rows may fill the page, and then the others are not even read.
-            count = FEW
-            while (rows := await cursor.fetch(count)) and all(map(filling.take, rows)):
-                count *= 2
+            while (rows := await cursor.fetch(filling.expected)) and all(map(filling.take, rows)):
+                continue
         return filling.messages, filling.token
 
     async def write(
@@ -139,7 +137,7 @@ class Records:
         items, fields = getattr(request, field), request.DESCRIPTOR.fields_by_name
         own = {name: reader(request.DESCRIPTOR, name)(request) for name in names if name in fields}
         if not items:
-            return await self._pool.fetchrow(sql, *(own.get(name, []) for name in names))
+            return await self.row(query, request, **{name: [] for name in names if name not in fields})
         batch = Batch((sql, names), own, items, numbered(field, len(items)))
         await batch.read()
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:

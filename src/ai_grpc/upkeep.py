@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from ai_grpc.db import UNAVAILABLE, load_queries
-from ai_grpc.records import ACQUIRE_TIMEOUT, bound
+from ai_grpc.db import ACQUIRE_TIMEOUT, UNAVAILABLE, load_queries
+from ai_grpc.records import bound
 
 CHORES = {name: bound(sql) for name, sql in load_queries("upkeep").items()}
 

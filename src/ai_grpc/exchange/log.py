@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from ai_grpc.db import load_queries
+from ai_grpc.db import ACQUIRE_TIMEOUT, load_queries
 from ai_grpc.errors import OutOfRange
 from ai_grpc.exchange.entries import Entry, Log, Selection
 from ai_grpc.exchange.events import EventFilter, event_of
@@ -20,7 +20,6 @@ from ai_grpc.v1 import signals_pb2 as pb
 PAGE: Final = 1000
 # A filter that few events pass shall not keep a connection for long.
 RANGE: Final = 10_000
-ACQUIRE_TIMEOUT: Final = 5.0
 
 SIGNALS: Final = Log(load_queries("log"), "ai_trading_signals", event_of, EventFilter(pb.SignalFilter()))
 
