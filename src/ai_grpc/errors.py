@@ -148,6 +148,13 @@ TAKEN: Mapping[str, tuple[str, pb.ErrorReason.ValueType]] = {
 }
 
 
+# The reason that says that what is under a key has ended.
+ENDED: Mapping[str, tuple[str, pb.ErrorReason.ValueType]] = {
+    "session_id": ("training session", pb.ERROR_REASON_TRAINING_SESSION_ENDED),
+    "run_id": ("optimization run", pb.ERROR_REASON_OPTIMIZATION_RUN_ENDED),
+}
+
+
 class ConfigurationError(Exception):
     """The program cannot start like this; the text says, in one line, what is wrong and what to do."""
 
@@ -164,6 +171,13 @@ def taken(key: str, value: str) -> AlreadyExists:
     noun, reason = TAKEN[key]
     metadata: dict[str, Any] = {key: value}
     return AlreadyExists(reason, f"{noun} {value} is there with other content; take a new id", **metadata)
+
+
+def ended(key: str, value: str, state: str) -> FailedPrecondition:
+    """What there is with this key has ended, in this state."""
+    noun, reason = ENDED[key]
+    metadata: dict[str, Any] = {key: value, "state": state}
+    return FailedPrecondition(reason, f"{noun} {value} is {state} already", **metadata)
 
 
 def database_unavailable() -> Unavailable:

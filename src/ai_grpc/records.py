@@ -137,7 +137,8 @@ class Records:
         items, fields = getattr(request, field), request.DESCRIPTOR.fields_by_name
         own = {name: reader(request.DESCRIPTOR, name)(request) for name in names if name in fields}
         if not items:
-            return await self.row(query, request, **{name: [] for name in names if name not in fields})
+            nothing: dict[str, Any] = {name: [] for name in names if name not in fields}
+            return await self.row(query, request, **nothing)
         batch = Batch((sql, names), own, items, numbered(field, len(items)))
         await batch.read()
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:

@@ -48,7 +48,7 @@ WHERE r.run_id = :run_id
       IS NOT DISTINCT FROM (:best_individual::jsonb, :best_fitness::float8)))
 RETURNING r.status
 
--- name: request_optimization_stop
+-- name: stop_optimization_run
 UPDATE optimization_runs SET stop_requested = TRUE
 WHERE run_id = :run_id AND status = 'running'
 

@@ -33,11 +33,9 @@ WHERE s.session_id = :session_id
     IS NOT DISTINCT FROM (:status, :final_performance, :model_artifacts_path, :error_message))
 RETURNING s.status
 
--- name: request_training_stop
-UPDATE training_sessions AS s
-SET stop_requested = TRUE
-WHERE s.session_id = :session_id AND (s.status = 'running' OR s.stop_requested)
-RETURNING s.status
+-- name: stop_training_session
+UPDATE training_sessions SET stop_requested = TRUE
+WHERE session_id = :session_id AND status = 'running'
 
 -- name: get_training_session
 SELECT m.*

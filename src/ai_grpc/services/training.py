@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any, Final
 
 import grpc
-from google.protobuf.message import Message
 
 from ai_grpc.batches import Batch
 from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation, missing
 from ai_grpc.fields import numbers
 from ai_grpc.ingest import ingest
+from ai_grpc.lifecycle import Lifecycle
 from ai_grpc.records import Records
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import training_pb2 as pb
@@ -31,20 +31,18 @@ class TrainingServicer(TrainingServiceServicer):
 
     def __init__(self, records: Records) -> None:
         self._records = records
+        self._sessions = Lifecycle(records, pb.TrainingSession, "training_session", "session_id")
 
     async def StartTrainingSession(
         self, request: pb.StartTrainingSessionRequest, context: Context
     ) -> pb.StartTrainingSessionResponse:
-        duplicate = await self._records.create("start_training_session", request, "session_id")
-        return pb.StartTrainingSessionResponse(session=await self._session(request), duplicate=duplicate)
+        session, duplicate = await self._sessions.start(request)
+        return pb.StartTrainingSessionResponse(session=session, duplicate=duplicate)
 
     async def HeartbeatTrainingSession(
         self, request: pb.HeartbeatTrainingSessionRequest, context: Context
     ) -> pb.HeartbeatTrainingSessionResponse:
-        row = await self._records.row("heartbeat_training_session", request)
-        if row is None:
-            raise _ended(await self._session(request))
-        return pb.HeartbeatTrainingSessionResponse(stop_requested=row["stop_requested"])
+        return pb.HeartbeatTrainingSessionResponse(stop_requested=await self._sessions.heartbeat(request))
 
     async def AppendTrainingMetrics(
         self, request: pb.AppendTrainingMetricsRequest, context: Context
@@ -60,7 +58,7 @@ class TrainingServicer(TrainingServiceServicer):
         if row is None:
             raise missing("session_id", request.session_id)
         if row["state"] != "running":
-            raise _ended(await self._session(request))
+            raise await self._sessions.ended(request)
         if row["misfit"] is not None:
             raise FailedPrecondition(
                 errors_pb2.ERROR_REASON_SERIES_OUT_OF_STEP,
@@ -74,30 +72,23 @@ class TrainingServicer(TrainingServiceServicer):
     async def CompleteTrainingSession(
         self, request: pb.CompleteTrainingSessionRequest, context: Context
     ) -> pb.CompleteTrainingSessionResponse:
-        status = "stopped" if request.stopped else "completed"
-        return pb.CompleteTrainingSessionResponse(session=await self._end(request, status, error_message=""))
+        return pb.CompleteTrainingSessionResponse(session=await self._sessions.complete(request))
 
     async def FailTrainingSession(
         self, request: pb.FailTrainingSessionRequest, context: Context
     ) -> pb.FailTrainingSessionResponse:
-        if not request.error_message:
-            raise InvalidArgument(Violation("error_message", "is required"))
-        session = await self._end(request, "failed", final_performance=None, model_artifacts_path="")
+        session = await self._sessions.fail(request, final_performance=None, model_artifacts_path="")
         return pb.FailTrainingSessionResponse(session=session)
 
     async def RequestTrainingStop(
         self, request: pb.RequestTrainingStopRequest, context: Context
     ) -> pb.RequestTrainingStopResponse:
-        asked = await self._records.row("request_training_stop", request)
-        session = await self._session(request)
-        if asked is None:
-            raise _ended(session)
-        return pb.RequestTrainingStopResponse(session=session)
+        return pb.RequestTrainingStopResponse(session=await self._sessions.request_stop(request))
 
     async def GetTrainingSession(
         self, request: pb.GetTrainingSessionRequest, context: Context
     ) -> pb.GetTrainingSessionResponse:
-        return pb.GetTrainingSessionResponse(session=await self._session(request))
+        return pb.GetTrainingSessionResponse(session=await self._sessions.get(request))
 
     async def ListTrainingSessions(
         self, request: pb.ListTrainingSessionsRequest, context: Context
@@ -121,19 +112,8 @@ class TrainingServicer(TrainingServiceServicer):
     async def ListEpisodes(self, request: pb.ListEpisodesRequest, context: Context) -> pb.ListEpisodesResponse:
         episodes, token = await self._records.page(pb.Episode, "list_episodes", request)
         if not episodes:
-            await self._session(request)
+            await self._sessions.get(request)
         return pb.ListEpisodesResponse(episodes=episodes, next_page_token=token)
-
-    async def _session(self, request: Message) -> pb.TrainingSession:
-        return await self._records.one(pb.TrainingSession, "get_training_session", request, "session_id")
-
-    async def _end(self, request: Message, status: str, **given: object) -> pb.TrainingSession:
-        """Ends a session that runs, or finds that it ended just so before."""
-        ended = await self._records.row("end_training_session", request, place="", status=status, **given)
-        session = await self._session(request)
-        if ended is None:
-            raise _ended(session)
-        return session
 
 
 def _check_series(pieces: Sequence[pb.AppendTrainingMetricsRequest.Series]) -> None:
@@ -159,16 +139,6 @@ def _check_series(pieces: Sequence[pb.AppendTrainingMetricsRequest.Series]) -> N
         names.add(piece.name)
     if violations:
         raise InvalidArgument(*violations)
-
-
-def _ended(session: pb.TrainingSession) -> FailedPrecondition:
-    state = pb.TrainingState.Name(session.state).removeprefix("TRAINING_STATE_")
-    return FailedPrecondition(
-        errors_pb2.ERROR_REASON_TRAINING_SESSION_ENDED,
-        f"training session {session.session_id} is {state} already",
-        session_id=session.session_id,
-        state=state,
-    )
 
 
 def _exists(episode: pb.Episode) -> AlreadyExists:
