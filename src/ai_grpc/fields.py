@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final
 
 import asyncpg
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import ListValue, Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -19,6 +22,10 @@ from ai_grpc.exchange.checks import is_uuid
 from ai_grpc.v1.periods_pb2 import Period
 
 Reader = Callable[[Any], object]
+
+# The texts that are exact numbers, and how these are written.
+DECIMALS: Final = frozenset({"actual_price", "final_portfolio_value", "pnl_if_executed"})
+is_decimal: Final = re.compile(r"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)?").fullmatch
 
 # asyncpg sends these, and the days that they are in, as the infinities of PostgreSQL.
 FIRST: Final = datetime.min.replace(tzinfo=UTC)
@@ -49,7 +56,27 @@ def reader(descriptor: Descriptor, name: str, *, listed: bool = False) -> Reader
         return lambda message: getattr(message, name) if message.HasField(name) else None
     if field.type == FieldDescriptor.TYPE_STRING and name.endswith("_id"):
         return lambda message: _id(name, getattr(message, name))
+    if name in DECIMALS:
+        return lambda message: _decimal(name, getattr(message, name))
     return lambda message: getattr(message, name)
+
+
+@cache
+def guards(descriptor: Descriptor, names: tuple[str, ...]) -> list[Reader]:
+    """Readers for the fields that are not among the names: what the server sets. They raise InvalidArgument if it is
+    set."""
+    return [_guard(field) for field in descriptor.fields if field.name not in names]
+
+
+def _guard(field: FieldDescriptor) -> Reader:
+    name = field.name
+    is_set: Reader = (lambda message: message.HasField(name)) if field.has_presence else attrgetter(name)
+
+    def guard(message: Message) -> None:
+        if is_set(message):
+            raise InvalidArgument(Violation(name, "is set by the server"))
+
+    return guard
 
 
 def numbers(name: str, values: Sequence[float]) -> str:
@@ -71,6 +98,13 @@ def _id(name: str, text: str) -> str:
     if text and not is_uuid(text):
         raise InvalidArgument(Violation(name, "must be a UUID"))
     return text.lower()
+
+
+def _decimal(name: str, text: str) -> str:
+    """A number as PostgreSQL reads it, which would also read 1e3 and 0x10. An empty text is left to the query."""
+    if not is_decimal(text):
+        raise InvalidArgument(Violation(name, "must be a decimal number, such as -12.5"))
+    return text
 
 
 def _time(name: str, time: Timestamp) -> datetime:

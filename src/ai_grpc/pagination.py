@@ -1,4 +1,4 @@
-"""Keyset pages: a list goes on after the time and id, the score and id, or the number, of the last row."""
+"""Keyset pages: a list goes on after the time and id, the score and id, the number, or the id, of the last row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_NUMBER: Final = 2**31 - 1
 FIRST_ROWS: Final = 8
 
 M = TypeVar("M", bound=Message)
-Order = Literal["time", "score", "number"]
+Order = Literal["time", "score", "number", "id"]
 
 
 class PagedRequest(Protocol):
@@ -42,7 +42,7 @@ class Page(NamedTuple):
     after_score: float | None = None
 
 
-def page_of(request: PagedRequest, order: Order | None = None) -> Page:
+def page_of(request: PagedRequest, order: Order) -> Page:
     """The page that a List request asks for. Raises InvalidArgument, also for the token of a list in another order."""
     if request.page_size < 0:
         raise InvalidArgument(Violation("page_size", "must not be negative"))
@@ -50,11 +50,7 @@ def page_of(request: PagedRequest, order: Order | None = None) -> Page:
     if not request.page_token:
         return Page(size)
     try:
-        token = base64.urlsafe_b64decode(request.page_token).decode("ascii")
-        given: Order = "number" if " " not in token else "time" if "T" in token else "score"
-        if order not in (None, given):
-            raise ValueError(token)
-        return AFTER[given](size, token)
+        return AFTER[order](size, base64.urlsafe_b64decode(request.page_token).decode("ascii"))
     except (binascii.Error, ValueError) as error:
         raise InvalidArgument(Violation("page_token", "is not one that this list gave")) from error
 
@@ -67,8 +63,11 @@ def _after_number(size: int, token: str) -> Page:
 
 
 def _after_time(size: int, token: str) -> Page:
-    time, _, last_id = token.partition(" ")
-    return Page(size, datetime.fromisoformat(time), str(UUID(last_id)))
+    text, _, last_id = token.partition(" ")
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(token)
+    return Page(size, time, str(UUID(last_id)))
 
 
 def _after_score(size: int, token: str) -> Page:
@@ -78,7 +77,18 @@ def _after_score(size: int, token: str) -> Page:
     return Page(size, after_score=float(score), after_id=str(UUID(last_id)))
 
 
-AFTER: Final = {"number": _after_number, "time": _after_time, "score": _after_score}
+def _after_id(size: int, token: str) -> Page:
+    if str(UUID(token)) != token:
+        raise ValueError(token)
+    return Page(size, after_id=token)
+
+
+AFTER: Final[dict[Order, Callable[[int, str], Page]]] = {
+    "time": _after_time,
+    "score": _after_score,
+    "number": _after_number,
+    "id": _after_id,
+}
 
 
 def fitting(messages: Iterable[M]) -> list[M]:
@@ -97,7 +107,8 @@ class Filling(Generic[M]):
     """A page that takes rows, and the token of the next; empty if it took them all.
 
     The query is asked for one row more than the page holds, and its rows have the columns `page_time` and `page_id`,
-    `page_score` and `page_id`, or `page_number`. A page ends early rather than outgrow what clients receive by default.
+    `page_score` and `page_id`, `page_number`, or `page_id`. A page ends early rather than outgrow what clients receive
+    by default.
     """
 
     def __init__(self, page: Page, message_of: Callable[[Any], M]) -> None:
@@ -132,4 +143,6 @@ def _place(row: Any) -> str:
         return str(row["page_number"])
     if "page_score" in row:
         return f"{row['page_score']!r} {row['page_id']}"
-    return f"{row['page_time'].isoformat()} {row['page_id']}"
+    if "page_time" in row:
+        return f"{row['page_time'].isoformat()} {row['page_id']}"
+    return str(row["page_id"])

@@ -13,12 +13,13 @@ from google.protobuf.message import Message
 from ai_grpc.batches import Batch, insert, numbered
 from ai_grpc.db import ACQUIRE_TIMEOUT, load_queries
 from ai_grpc.errors import AlreadyExists, InvalidArgument, missing, taken
-from ai_grpc.fields import reader
+from ai_grpc.fields import guards, reader
 from ai_grpc.pagination import Filling, Order, page_of
 
 # A parameter of a query is named as the field it comes from; not the casts.
 PARAMETER: Final = re.compile(r"(?<!:):([a-z]\w*)")
-ORDERS: Final[tuple[Order, ...]] = ("time", "score", "number")
+# That of ids alone is the last: rows that are ordered by something else too have ids as well.
+ORDERS: Final[tuple[Order, ...]] = ("time", "score", "number", "id")
 
 M = TypeVar("M", bound=Message)
 N = TypeVar("N", bound=Message)
@@ -64,7 +65,12 @@ class Records:
 
     async def create(self, query: str, request: Message, key: str, place: str = "", **given: Any) -> bool:
         """Whether what such a query inserts was there before. Raises AlreadyExists if it was, with other content: then
-        the query returns no row."""
+        the query returns no row; and InvalidArgument also for a field that only the server sets."""
+        try:
+            for guard in guards(request.DESCRIPTOR, self._queries[query][1]):
+                guard(request)
+        except InvalidArgument as error:
+            raise error.within(place) from None
         row = await self.row(query, request, place, **given)
         if row is None:
             raise taken(key, getattr(request, key))
@@ -72,7 +78,7 @@ class Records:
 
     async def page(self, kind: type[M], query: str, request: Any, **given: Any) -> tuple[list[M], str]:
         """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time or
-        page_score and page_id, or page_number, as parameters and columns."""
+        page_score and page_id, or page_number, or page_id alone, as parameters and columns."""
         names = self._queries[query][1]
         page = page_of(request, next(order for order in ORDERS if f"page_{order}" in names))
         given |= {"page_time": page.after_time, "page_score": page.after_score, "page_number": page.after_number}

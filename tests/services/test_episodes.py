@@ -10,6 +10,7 @@ from typing import Any, Final
 import asyncpg
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
@@ -55,7 +56,7 @@ async def test_storing_again_counts_duplicates(database: str) -> None:
         assert await add(channel, episodes[:3]) == (3, 0)
         before = await the_episodes(channel, session_id)
         assert await add(channel, episodes[:2], episodes[2:]) == (5, 3)
-        shouted = an_episode(session_id.upper(), 1, final_portfolio_value="010250.7500")
+        shouted = an_episode(session_id.upper(), 1, final_portfolio_value="10250.7500")
         assert await add(channel, [shouted]) == (1, 1)
         stored = await the_episodes(channel, session_id)
         assert (stored[:3], len(stored)) == (before, 5)
@@ -213,11 +214,12 @@ FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"total_reward": math.nan}, "total_reward"),
     ({"total_reward": -math.inf}, "total_reward"),
     ({"episode_length": -1}, "episode_length"),
+    ({"create_time": Timestamp(seconds=1)}, "create_time"),
     ({"max_drawdown": math.nan}, "max_drawdown"),
     ({"max_drawdown": math.inf}, "max_drawdown"),
     *(
         ({"final_portfolio_value": text}, "final_portfolio_value")
-        for text in ("1000000000", "-1000000000", "0.0000001", "NaN", "Infinity", "1,5", "x", "a\0b")
+        for text in ("1000000000", "-1000000000", "0.0000001", "NaN", "Infinity", "1,5", "1e3", "x", "a\0b")
     ),
     ({"actions_taken": [math.nan]}, "actions_taken"),
     ({"rewards": [1, math.inf]}, "rewards"),

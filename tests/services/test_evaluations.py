@@ -42,6 +42,10 @@ FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"pnl_if_executed": "Infinity"}, "pnl_if_executed"),
     ({"pnl_if_executed": "1000000000000000"}, "pnl_if_executed"),
     ({"pnl_if_executed": "0.0000001"}, "pnl_if_executed"),
+    # PostgreSQL would read these, the last two from version 16 on.
+    *(({"actual_price": text}, "actual_price") for text in ("1e3", " 1", "+5", "07", "1.", ".5", "0x10", "1_000")),
+    ({"pnl_if_executed": "1e999999"}, "pnl_if_executed"),
+    ({"create_time": Timestamp(seconds=1)}, "create_time"),
 ]
 
 

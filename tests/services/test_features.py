@@ -313,6 +313,7 @@ FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"features": a_struct(value="\0")}, "features"),
     ({"features": a_struct(value="x" * 65_536)}, "features"),
     ({"raw_data_hash": "a1"}, "raw_data_hash"),
+    ({"create_time": Timestamp(seconds=1)}, "create_time"),
     ({"raw_data_hash": "A1" * 32}, "raw_data_hash"),
     ({"raw_data_hash": "a1" * 33}, "raw_data_hash"),
     ({"extraction_method": "x" * 51}, "extraction_method"),

@@ -50,6 +50,7 @@ FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"individuals": [an_individual(), an_individual(), an_individual(genes=None)]}, "individuals[2].genes"),
     ({"individuals": [an_individual(), an_individual(genes=BIG), an_individual()]}, "individuals[1].genes"),
     ({"individuals": [an_individual(), an_individual(genes={"gene": INFINITY})]}, "individuals[1].genes"),
+    ({"individuals": [an_individual(), an_individual(individual_rank=1)]}, "individuals[1].individual_rank"),
     ({"individuals": [an_individual(), an_individual(objectives=BIG)]}, "individuals[1].objectives"),
     ({"individuals": [an_individual()] * 3, "generation": -1}, "generation"),
 ]

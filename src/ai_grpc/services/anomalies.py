@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
-from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation, taken
+from ai_grpc.errors import AlreadyExists, FailedPrecondition, taken
 from ai_grpc.exchange.checks import check_selection
 from ai_grpc.exchange.topics import Topics, TopicSelection, some
 from ai_grpc.records import Records
 from ai_grpc.v1 import anomalies_pb2 as pb
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1.anomalies_pb2_grpc import AnomalyServiceServicer
-
-OWN_FIELDS: Final = frozenset({"resolved", "resolve_time", "resolution_note", "create_time"})
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -28,7 +26,6 @@ class AnomalyServicer(AnomalyServiceServicer):
         self._records, self._topics = records, topics
 
     async def ReportAnomalies(self, request: pb.ReportAnomaliesRequest, context: Context) -> pb.ReportAnomaliesResponse:
-        _check_reports(request.anomalies)
         rows = await self._records.write("report_anomalies", request.anomalies, "anomalies", ("anomaly_id",), _exists)
         self._topics.changed()
         duplicates = {row["anomaly_id"]: row["duplicate"] for row in rows}
@@ -63,18 +60,6 @@ class AnomalyServicer(AnomalyServiceServicer):
 
     async def _anomaly(self, request: Message) -> pb.Anomaly:
         return await self._records.one(pb.Anomaly, "get_anomaly", request, "anomaly_id")
-
-
-def _check_reports(anomalies: Sequence[pb.Anomaly]) -> None:
-    """Raises InvalidArgument for what the server sets itself."""
-    violations = [
-        Violation(f"anomalies[{index}].{field.name}", "is set by the server")
-        for index, anomaly in enumerate(anomalies)
-        for field, _ in anomaly.ListFields()
-        if field.name in OWN_FIELDS
-    ]
-    if violations:
-        raise InvalidArgument(*violations)
 
 
 def _exists(anomaly: pb.Anomaly) -> AlreadyExists:

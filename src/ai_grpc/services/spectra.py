@@ -7,7 +7,6 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from ai_grpc.errors import InvalidArgument, Violation
 from ai_grpc.fields import numbers
 from ai_grpc.records import Records
 from ai_grpc.v1 import spectra_pb2 as pb
@@ -47,10 +46,7 @@ class SpectrumServicer(SpectrumServiceServicer):
 
 
 def _components(analysis: pb.SpectrumAnalysis) -> str | None:
-    """The components as JSON, each sequence under its name. Raises InvalidArgument, as it does for what the server
-    sets itself."""
-    if analysis.HasField("create_time"):
-        raise InvalidArgument(Violation("analysis.create_time", "is set by the server"))
+    """The components as JSON, each sequence under its name. Raises InvalidArgument."""
     if not analysis.HasField("frequency_components"):
         return None
     components = analysis.frequency_components
