@@ -308,22 +308,34 @@ CREATE FUNCTION ai_trading.evaluated_signals(model uuid, period daterange) RETUR
     LANGUAGE sql STABLE
     AS $$
   SELECT
-    latest.evaluation_timestamp, s.confidence, r.signed_return,
-    (latest.target_hit AND NOT latest.stop_loss_hit) OR r.signed_return > 0,
-    latest.pnl_if_executed, latest.holding_period_hours
+    counted.evaluation_timestamp, s.confidence, r.signed_return,
+    (counted.target_hit AND NOT counted.stop_loss_hit) OR r.signed_return > 0,
+    counted.pnl_if_executed, counted.holding_period_hours
   FROM (
     SELECT DISTINCT ON (p.signal_id)
       p.signal_id, p.evaluation_timestamp, p.price_change_pct, p.target_hit, p.stop_loss_hit, p.pnl_if_executed,
       p.holding_period_hours
-    FROM ai_trading.signal_performance AS p
+    FROM (
+      SELECT
+        coalesce(lower(period), '-infinity')::timestamp AT TIME ZONE 'UTC' AS first,
+        coalesce(upper(period), 'infinity')::timestamp AT TIME ZONE 'UTC' AS past
+    ) AS days
+    JOIN ai_trading.signal_performance AS p ON p.evaluation_timestamp >= days.first AND p.evaluation_timestamp < days.past
     WHERE p.model_id = model
-      AND p.evaluation_timestamp >= coalesce(lower(period), '-infinity')::timestamp AT TIME ZONE 'UTC'
-      AND p.evaluation_timestamp < coalesce(upper(period), 'infinity')::timestamp AT TIME ZONE 'UTC'
-    ORDER BY p.signal_id, p.evaluation_timestamp DESC, p.performance_id DESC
-  ) AS latest
-  JOIN ai_trading.ai_signals AS s ON s.signal_id = latest.signal_id
+      -- Not by EXISTS, which may be planned as a hash of all that ever ended.
+      AND (
+        SELECT ended.signal_id
+        FROM ai_trading.signal_performance AS ended
+        WHERE ended.signal_id = p.signal_id AND (ended.target_hit OR ended.stop_loss_hit)
+          AND ended.evaluation_timestamp < days.first
+        LIMIT 1
+      ) IS NULL
+    ORDER BY p.signal_id, CASE WHEN p.target_hit OR p.stop_loss_hit THEN p.evaluation_timestamp END,
+      p.evaluation_timestamp DESC, p.created_at DESC, p.performance_id DESC
+  ) AS counted
+  JOIN ai_trading.ai_signals AS s ON s.signal_id = counted.signal_id
   CROSS JOIN LATERAL (
-    SELECT CASE s.signal_type WHEN 'BUY' THEN latest.price_change_pct / 100 ELSE -latest.price_change_pct / 100 END
+    SELECT CASE s.signal_type WHEN 'BUY' THEN counted.price_change_pct / 100 ELSE -counted.price_change_pct / 100 END
   ) AS r (signed_return)
   WHERE s.signal_type IN ('BUY', 'SELL')
 $$;
@@ -639,7 +651,7 @@ CREATE TABLE ai_trading.model_performance (
     risk_adjusted_return double precision,
     periods_per_year double precision NOT NULL,
     risk_free double precision NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    created_at timestamp with time zone DEFAULT statement_timestamp() NOT NULL,
     CONSTRAINT evaluation_period_has_a_beginning_and_an_end CHECK (((lower(evaluation_period) > '-infinity'::date) AND (upper(evaluation_period) < 'infinity'::date) AND (lower(evaluation_period) IS NOT NULL) AND (upper(evaluation_period) IS NOT NULL))),
     CONSTRAINT periods_per_year_is_from_1_to_1000000 CHECK (((periods_per_year >= (1)::double precision) AND (periods_per_year <= (1000000)::double precision))),
     CONSTRAINT rates_are_from_0_to_1 CHECK ((((signal_accuracy >= (0)::double precision) AND (signal_accuracy <= (1)::double precision)) AND ((avg_confidence >= (0)::double precision) AND (avg_confidence <= (1)::double precision)) AND ((win_rate >= (0)::double precision) AND (win_rate <= (1)::double precision)))),
@@ -1081,14 +1093,14 @@ CREATE VIEW ai_trading.enriched_ai_signals AS
     s.pattern_id,
     s.trade_plan_id,
     s.created_at,
-    latest.performance_id,
-    latest.evaluation_timestamp,
-    latest.actual_price,
-    latest.price_change_pct,
-    latest.target_hit,
-    latest.stop_loss_hit,
-    latest.holding_period_hours,
-    latest.pnl_if_executed
+    counted.performance_id,
+    counted.evaluation_timestamp,
+    counted.actual_price,
+    counted.price_change_pct,
+    counted.target_hit,
+    counted.stop_loss_hit,
+    counted.holding_period_hours,
+    counted.pnl_if_executed
    FROM ((ai_trading.ai_signals s
      JOIN ai_trading.ai_models m ON ((m.model_id = s.model_id)))
      LEFT JOIN LATERAL ( SELECT p.performance_id,
@@ -1101,8 +1113,12 @@ CREATE VIEW ai_trading.enriched_ai_signals AS
             p.pnl_if_executed
            FROM ai_trading.signal_performance p
           WHERE (p.signal_id = s.signal_id)
-          ORDER BY p.evaluation_timestamp DESC, p.performance_id DESC
-         LIMIT 1) latest ON (true));
+          ORDER BY
+                CASE
+                    WHEN (p.target_hit OR p.stop_loss_hit) THEN p.evaluation_timestamp
+                    ELSE NULL::timestamp with time zone
+                END, p.evaluation_timestamp DESC, p.created_at DESC, p.performance_id DESC
+         LIMIT 1) counted ON (true));
 
 CREATE TABLE ai_trading.event_log (
     sequence bigint NOT NULL,

@@ -144,7 +144,7 @@ TAKEN: Mapping[str, tuple[str, pb.ErrorReason.ValueType]] = {
     "run_id": ("optimization run", pb.ERROR_REASON_OPTIMIZATION_RUN_EXISTS),
     "analysis_id": ("spectrum analysis", pb.ERROR_REASON_SPECTRUM_ANALYSIS_EXISTS),
     "anomaly_id": ("anomaly", pb.ERROR_REASON_ANOMALY_EXISTS),
-    "performance_id": ("performance", pb.ERROR_REASON_EVALUATION_EXISTS),
+    "performance_id": ("evaluation", pb.ERROR_REASON_EVALUATION_EXISTS),
 }
 
 

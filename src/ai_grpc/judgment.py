@@ -21,16 +21,20 @@ MICROSECOND: Final = timedelta(microseconds=1)
 
 
 async def judged_by(
-    prices: Mapping[str, Prices], signal: Any, request: pb.EvaluateSignalsRequest
+    prices: Mapping[str, Prices], signal: Any, end: pb.Evaluation | None, request: pb.EvaluateSignalsRequest
 ) -> pb.Evaluation | Error:
-    """What became of a signal, or why that cannot be told."""
+    """What became of a signal, or why that cannot be told. If its trade is known to have had an end, it is that unless
+    the prices show something earlier."""
     # Following one signal may take a millisecond, and there may be many.
     await asyncio.sleep(0)
     longest = request.max_holding_period.ToMicroseconds() if request.HasField("max_holding_period") else None
     try:
-        return _evaluation(signal["signal_id"], evaluate(_advice(signal), _prices(prices, signal), longest))
+        outcome = evaluate(_advice(signal), _prices(prices, signal), longest)
+        if end is not None and outcome.time > end.evaluation_time.ToMicroseconds():
+            return end
+        return _evaluation(signal["signal_id"], outcome)
     except NotEvaluable as cause:
-        return FailedPrecondition(
+        return end or FailedPrecondition(
             errors_pb2.ERROR_REASON_SIGNAL_NOT_EVALUABLE,
             f"signal {signal['signal_id']} cannot be evaluated: {cause}",
             signal_id=signal["signal_id"],
@@ -52,23 +56,27 @@ def _prices(prices: Mapping[str, Prices], signal: Any) -> Prices:
 
 
 def _evaluation(signal_id: str, outcome: Outcome) -> pb.Evaluation:
+    price, pnl = (f"{number.normalize():f}" for number in (outcome.price, outcome.pnl))
+    content = (outcome.time, price, outcome.target_hit, outcome.stop_hit, outcome.holding, pnl)
     evaluation = pb.Evaluation(
-        performance_id=str(uuid5(UUID(signal_id), str(outcome.time))),
+        performance_id=str(uuid5(UUID(signal_id), " ".join(map(str, content)))),
         signal_id=signal_id,
-        actual_price=f"{outcome.price:f}",
+        actual_price=price,
         price_change_pct=outcome.change,
         target_hit=outcome.target_hit,
         stop_loss_hit=outcome.stop_hit,
         holding_period_hours=outcome.holding,
-        pnl_if_executed=f"{outcome.pnl:f}",
+        pnl_if_executed=pnl,
     )
     evaluation.evaluation_time.FromMicroseconds(outcome.time)
     return evaluation
 
 
 def result(judged: pb.Evaluation | Error, rows: Mapping[str, Any]) -> pb.EvaluationResult:
-    """What was found of a signal, as it is stored; `rows` are those of the evaluations, by id."""
+    """What was found of a signal, as it is stored; `rows` are those of the evaluations that were stored now, by id."""
     if isinstance(judged, Error):
         return pb.EvaluationResult(error=error_message(judged))
+    if judged.performance_id not in rows:
+        return pb.EvaluationResult(evaluation=judged, duplicate=True)
     row = rows[judged.performance_id]
     return pb.EvaluationResult(evaluation=message_of(pb.Evaluation, row), duplicate=row["duplicate"])

@@ -12,13 +12,27 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.v1 import errors_pb2, signals_pb2
 from ai_grpc.v1 import performance_pb2 as pb
-from tests.performance import after, evaluate, hours, moved, on_day, recorded, signals
+from ai_grpc.v1.periods_pb2 import Period
+from tests.performance import (
+    after,
+    an_evaluation,
+    evaluate,
+    hours,
+    moved,
+    on_day,
+    performance,
+    record,
+    recorded,
+    signals,
+)
 from tests.signals import SIGNAL_TIME, an_active_model, an_exchange, details, execute, refusal
 
 SELL: Final = signals_pb2.SIGNAL_TYPE_SELL
 HOLD: Final = signals_pb2.SIGNAL_TYPE_HOLD
 Series = pb.EvaluateSignalsRequest.PriceSeries
 Point = pb.EvaluateSignalsRequest.PricePoint
+# The year of SIGNAL_TIME.
+THEN: Final = Period(start_date="2023-01-01", end_date="2024-01-01")
 
 
 async def test_signals_of_several_symbols_are_followed_stored_and_returned_in_their_order(database: str) -> None:
@@ -81,15 +95,78 @@ async def test_more_prices_evaluate_anew_only_what_was_open(database: str) -> No
         assert [one.actual_price for one in await recorded(channel, signal_id=ids[1])] == ["96", "97"]
 
 
-async def test_another_outcome_at_the_same_time_is_refused_and_nothing_is_written(database: str) -> None:
+async def test_a_trade_that_has_ended_stays_ended_when_the_prices_come_piece_by_piece(database: str) -> None:
     async with an_exchange(database) as channel:
-        ids = await signals(channel, await an_active_model(channel), {}, {"symbol": "MSFT"})
-        first = await evaluate(channel, ids[:1], moved("AAPL", "101"))
-        error = await refusal(evaluate(channel, ids, moved("AAPL", "102"), moved("MSFT", "7")))
-        assert error.code() == grpc.StatusCode.ALREADY_EXISTS
-        performance_id = first.results[0].evaluation.performance_id
-        assert details(error)[:2] == ("EVALUATION_EXISTS", {"performance_id": performance_id})
-        assert len(await recorded(channel)) == 1
+        levels = {"take_profit": "110", "stop_loss": "95"}
+        model_id = await an_active_model(channel)
+        ids = await signals(channel, model_id, levels, {**levels, "stop_loss": "90"})
+        [stopped, still] = (await evaluate(channel, ids, moved("AAPL", "101", "94"))).results
+        assert (stopped.evaluation.stop_loss_hit, still.evaluation.stop_loss_hit) == (True, False)
+        later = moved("AAPL", "101", "94", "111").prices[2:]
+        [again, ended] = (await evaluate(channel, ids, Series(symbol="AAPL", prices=later))).results
+        assert (again.evaluation, again.duplicate) == (stopped.evaluation, True)
+        assert (ended.evaluation.target_hit, ended.duplicate) == (True, False)
+        # Nor does it need prices any more.
+        [known, none] = (await evaluate(channel, ids)).results
+        assert (known.evaluation, none.evaluation) == (stopped.evaluation, ended.evaluation)
+        assert len(await recorded(channel)) == 3
+        found = await performance(channel, model_id, evaluation_period=THEN)
+        assert (found.evaluated_signals, found.successful_signals, found.win_rate) == (2, 1, 0.5)
+
+
+async def test_an_earlier_end_that_finer_prices_show_is_the_one_that_counts(database: str) -> None:
+    async with an_exchange(database) as channel:
+        model_id = await an_active_model(channel)
+        ids = await signals(channel, model_id, {"take_profit": "110", "stop_loss": "95"})
+        coarse = Series(symbol="AAPL", prices=moved("AAPL", "94", "111").prices[1:])
+        [hit] = (await evaluate(channel, ids, coarse)).results
+        assert hit.evaluation.target_hit
+        [stopped] = (await evaluate(channel, ids, moved("AAPL", "94", "111"))).results
+        assert (stopped.evaluation.stop_loss_hit, stopped.duplicate) == (True, False)
+        assert (await evaluate(channel, ids, coarse)).results[0].evaluation == stopped.evaluation
+        found = await performance(channel, model_id, evaluation_period=THEN)
+        assert (found.evaluated_signals, found.successful_signals) == (1, 0)
+    [row] = await execute(database, "SELECT stop_loss_hit FROM enriched_ai_signals")
+    assert row["stop_loss_hit"]
+
+
+async def test_what_comes_after_an_end_counts_in_no_period(database: str) -> None:
+    january, february = (
+        Period(start_date="2026-01-01", end_date="2026-02-01"),
+        Period(start_date="2026-02-01", end_date="2026-03-01"),
+    )
+    async with an_exchange(database) as channel:
+        model_id = await an_active_model(channel)
+        [ended, open_] = await signals(channel, model_id, {}, {})
+        await record(
+            channel,
+            an_evaluation(ended, evaluation_time=on_day(30), stop_loss_hit=True, price_change_pct=-5),
+            an_evaluation(ended, evaluation_time=on_day(31), target_hit=True),
+            an_evaluation(open_, evaluation_time=on_day(30)),
+            an_evaluation(open_, evaluation_time=on_day(31), target_hit=True),
+        )
+        counts = [
+            (found.evaluated_signals, found.successful_signals)
+            for found in [await performance(channel, model_id, evaluation_period=each) for each in (january, february)]
+        ]
+        assert counts == [(2, 1), (1, 1)]
+
+
+async def test_a_corrected_price_makes_an_evaluation_of_its_own_which_counts(database: str) -> None:
+    async with an_exchange(database) as channel:
+        model_id = await an_active_model(channel)
+        ids = await signals(channel, model_id, {}, {"symbol": "MSFT"})
+        [first] = (await evaluate(channel, ids[:1], moved("AAPL", "101"))).results
+        [second, other] = (await evaluate(channel, ids, moved("AAPL", "99"), moved("MSFT", "7"))).results
+        assert (first.duplicate, second.duplicate, other.duplicate) == (False, False, False)
+        assert second.evaluation.evaluation_time == first.evaluation.evaluation_time
+        [same] = (await evaluate(channel, ids[:1], moved("AAPL", "99.00"))).results
+        assert (same.evaluation, same.duplicate) == (second.evaluation, True)
+        assert len(await recorded(channel, signal_id=ids[0])) == 2
+        found = await performance(channel, model_id, evaluation_period=THEN)
+        assert (found.evaluated_signals, found.successful_signals) == (2, 0)
+    rows = await execute(database, "SELECT actual_price FROM enriched_ai_signals WHERE symbol = 'AAPL'")
+    assert [row["actual_price"] for row in rows] == [99]
 
 
 async def test_a_signal_that_cannot_be_evaluated_says_why_and_the_others_are_stored(database: str) -> None:

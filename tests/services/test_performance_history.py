@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import uuid
+from datetime import date
 from itertools import chain
 from typing import Any, Final
 
+import asyncpg
 import grpc
 import pytest
 from hypothesis import given
@@ -50,7 +52,7 @@ async def test_other_arguments_under_the_same_id_are_refused(database: str) -> N
             other = an_update(**{"model_id": model_id, "performance_id": request.performance_id, **changes})
             error = await refusal(stub.UpdateModelPerformance(other))
             assert error.code() == grpc.StatusCode.ALREADY_EXISTS
-            assert details(error)[:2] == ("EVALUATION_EXISTS", {"performance_id": request.performance_id})
+            assert details(error)[:2] == ("MODEL_PERFORMANCE_EXISTS", {"performance_id": request.performance_id})
 
 
 async def test_an_unknown_model_is_not_found(database: str) -> None:
@@ -153,10 +155,34 @@ async def test_the_latest_are_one_for_each_active_model(database: str) -> None:
             response = await stub.GetLatestModelPerformance(request)
             pages.append(list(response.performances))
             request.page_token = response.next_page_token
-        assert pages == [[latest[3], latest[2]], [latest[0]]]
-        for model_id, expected in ((models[0], [latest[0]]), (models[1], []), (models[4], [])):
+        expected = sorted((latest[0], latest[2], latest[3]), key=lambda one: one.model_id)
+        assert pages == [expected[:2], expected[2:]]
+        for model_id, found in ((models[0], [latest[0]]), (models[1], []), (models[4], [])):
             one = pb.GetLatestModelPerformanceRequest(model_id=model_id)
-            assert (await stub.GetLatestModelPerformance(one)).performances == expected
+            assert (await stub.GetLatestModelPerformance(one)).performances == found
+
+
+async def test_a_model_that_is_computed_anew_between_two_pages_is_on_one_of_them(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub = PerformanceServiceStub(channel)
+        models = sorted([await an_active_model(channel) for _ in range(4)])
+        for model_id in models:
+            await performance(channel, model_id)
+        first = await stub.GetLatestModelPerformance(pb.GetLatestModelPerformanceRequest(page_size=2))
+        for model_id in models:
+            await performance(channel, model_id)
+        request = pb.GetLatestModelPerformanceRequest(page_size=2, page_token=first.next_page_token)
+        rest = await stub.GetLatestModelPerformance(request)
+        assert [one.model_id for one in (*first.performances, *rest.performances)] == models
+
+
+async def test_a_performance_bears_the_moment_of_what_was_known(database: str) -> None:
+    async with an_exchange(database) as channel:
+        model_id = await an_active_model(channel)
+    # Of two computations, the one that began later knows more, whichever ends first.
+    ask = "SELECT (u.performance).created_at = statement_timestamp() FROM update_model_performance($1, $2) AS u"
+    period = asyncpg.Range(date(2026, 1, 1), date(2027, 1, 1))
+    assert (await execute(database, ask, model_id, period))[0][0]
 
 
 @BOUNDED

@@ -30,8 +30,8 @@ async def hear(
             for event in response.batch.events:
                 yield symbols[event.generation.model_id], _message(event.generation)
                 count -= 1
-            if not count:
-                return
+                if not count:
+                    return
 
 
 def _message(generation: pb.Generation) -> dict[str, Any]:

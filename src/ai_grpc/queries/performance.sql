@@ -38,6 +38,12 @@ SELECT
 FROM ai_signals AS s
 WHERE s.signal_id = ANY (:signal_ids::uuid[])
 
+-- name: get_ends
+SELECT DISTINCT ON (p.signal_id) m.*
+FROM signal_performance AS p, evaluation_message(p) AS m
+WHERE p.signal_id = ANY (:signal_ids::uuid[]) AND (p.target_hit OR p.stop_loss_hit)
+ORDER BY p.signal_id, p.evaluation_timestamp, p.created_at DESC, p.performance_id DESC
+
 -- name: list_evaluations
 SELECT p.evaluation_timestamp AS page_time, p.performance_id AS page_id, m.*
 FROM signal_performance AS p, evaluation_message(p) AS m
@@ -66,20 +72,18 @@ ORDER BY p.created_at DESC, p.performance_id DESC
 LIMIT :page_limit
 
 -- name: get_latest_model_performance
--- The page first, by what the index has; only then the rows.
-SELECT page.created_at AS page_time, page.performance_id AS page_id, m.*
+-- By model: in an order of time, one that is computed anew between two pages would be on neither.
+SELECT page.model_id AS page_id, m.*
 FROM (
-  SELECT latest.created_at, latest.performance_id
+  SELECT latest.model_id, latest.performance_id
   FROM latest_model_performance AS latest
-  WHERE (:page_time::timestamptz IS NULL OR (latest.created_at, latest.performance_id) < (:page_time, :page_id::uuid))
+  WHERE (:page_id::uuid IS NULL OR latest.model_id > :page_id)
     AND (:model_id::text = '' OR latest.model_id = nullif(:model_id, '')::uuid)
-  ORDER BY latest.created_at DESC, latest.performance_id DESC
+  ORDER BY latest.model_id
   LIMIT :page_limit
 ) AS page
-CROSS JOIN LATERAL (
-  SELECT p AS performance FROM model_performance AS p WHERE p.performance_id = page.performance_id LIMIT 1
-) AS found, model_performance_message(found.performance) AS m
-ORDER BY page.created_at DESC, page.performance_id DESC
+JOIN model_performance AS p USING (performance_id), model_performance_message(p) AS m
+ORDER BY page.model_id
 
 -- name: get_calibration
 WITH buckets AS (

@@ -13,6 +13,7 @@ from ai_grpc.exchange.topics import Topics, TopicSelection, some
 from ai_grpc.judgment import judged_by, result
 from ai_grpc.price_series import prices_by_symbol
 from ai_grpc.records import Records, message_of
+from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import performance_pb2 as pb
 from ai_grpc.v1.performance_pb2_grpc import PerformanceServiceServicer
 
@@ -40,9 +41,11 @@ class PerformanceServicer(PerformanceServiceServicer):
     async def EvaluateSignals(self, request: pb.EvaluateSignalsRequest, context: Context) -> pb.EvaluateSignalsResponse:
         signals = await self._signals(request)
         prices = await prices_by_symbol(request.series)
-        judged = [await judged_by(prices, signal, request) for signal in signals]
-        rows = await self._stored({f"signal_ids[{n}]": one for n, one in enumerate(judged)})
-        return pb.EvaluateSignalsResponse(results=[result(one, rows) for one in judged])
+        rows = await self._records.rows("get_ends", request, fresh=True)
+        ends = {row["signal_id"]: message_of(pb.Evaluation, row) for row in rows}
+        judged = [await judged_by(prices, signal, ends.get(signal["signal_id"]), request) for signal in signals]
+        stored = await self._stored({f"signal_ids[{n}]": one for n, one in enumerate(judged)})
+        return pb.EvaluateSignalsResponse(results=[result(one, stored) for one in judged])
 
     async def ListEvaluations(self, request: pb.ListEvaluationsRequest, context: Context) -> pb.ListEvaluationsResponse:
         evaluations, token = await self._records.page(pb.Evaluation, "list_evaluations", request)
@@ -53,7 +56,11 @@ class PerformanceServicer(PerformanceServiceServicer):
     ) -> pb.UpdateModelPerformanceResponse:
         row = await self._records.row("update_model_performance", request)
         if row is None:
-            raise taken("performance_id", request.performance_id)
+            raise AlreadyExists(
+                errors_pb2.ERROR_REASON_MODEL_PERFORMANCE_EXISTS,
+                f"performance {request.performance_id} was computed with other arguments; take a new id",
+                performance_id=request.performance_id,
+            )
         self._topics.changed()
         return pb.UpdateModelPerformanceResponse(
             performance=message_of(pb.ModelPerformance, row), duplicate=row["duplicate"]
@@ -109,8 +116,12 @@ class PerformanceServicer(PerformanceServiceServicer):
         return [signals[signal_id.lower()] for signal_id in request.signal_ids]
 
     async def _stored(self, judged: Mapping[str, pb.Evaluation | Error]) -> dict[str, Any]:
-        """The rows of the evaluations among what is given by its place, by their ids."""
-        evaluations = {place: one for place, one in judged.items() if isinstance(one, pb.Evaluation)}
+        """The rows of the evaluations among what is given by its place that were not stored before, by their ids."""
+        evaluations = {
+            place: one
+            for place, one in judged.items()
+            if isinstance(one, pb.Evaluation) and not one.HasField("create_time")
+        }
         if not evaluations:
             return {}
         batch = await self._records.prepare(

@@ -101,6 +101,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS. The performance_id was recorded with other content. Metadata: performance_id."""
     ERROR_REASON_SIGNAL_NOT_EVALUABLE: _ErrorReason.ValueType  # 32
     """FAILED_PRECONDITION. The signal cannot be evaluated against prices. Metadata: signal_id, and cause, in words."""
+    ERROR_REASON_MODEL_PERFORMANCE_EXISTS: _ErrorReason.ValueType  # 33
+    """ALREADY_EXISTS. The performance_id was computed with other arguments. Metadata: performance_id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every reason that this service gives.
@@ -185,6 +187,8 @@ ERROR_REASON_EVALUATION_EXISTS: ErrorReason.ValueType  # 31
 """ALREADY_EXISTS. The performance_id was recorded with other content. Metadata: performance_id."""
 ERROR_REASON_SIGNAL_NOT_EVALUABLE: ErrorReason.ValueType  # 32
 """FAILED_PRECONDITION. The signal cannot be evaluated against prices. Metadata: signal_id, and cause, in words."""
+ERROR_REASON_MODEL_PERFORMANCE_EXISTS: ErrorReason.ValueType  # 33
+"""ALREADY_EXISTS. The performance_id was computed with other arguments. Metadata: performance_id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -358,8 +358,8 @@ Global___ListEvaluationsResponse: _TypeAlias = ListEvaluationsResponse  # noqa: 
 class ModelPerformance(_message.Message):
     """ModelPerformance is how good a model was over a period, in days of UTC.
 
-    The evaluated signals are those that say BUY or SELL and have an evaluation_time in the period; of several
-    evaluations in it, the latest counts. The return of a signal is its price_change_pct as a ratio, with the other sign
+    The evaluated signals are those that say BUY or SELL and have an evaluation_time in the period, and no end before it; of
+    several evaluations in it, the one that counts is said at PerformanceService. The return of a signal is its price_change_pct as a ratio, with the other sign
     for SELL. The return of a day is the mean of the returns of the signals evaluated on it, as if the capital was shared
     out equally among them; days without any are left out. Metrics are unset where they cannot be computed: they are never
     infinite, and a loss of 100 % or more on a day cannot be compounded.
@@ -420,7 +420,11 @@ class ModelPerformance(_message.Message):
     @_builtins.property
     def evaluation_period(self) -> _periods_pb2.Period: ...
     @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """The moment of what was known. Events may come in another order: of two that were computed at once, the one with the
+        later create_time knows more.
+        """
+
     def __init__(
         self,
         *,
@@ -500,7 +504,7 @@ class UpdateModelPerformanceRequest(_message.Message):
     model_id: _builtins.str
     """Required. A registered model."""
     periods_per_year: _builtins.float
-    """How many daily returns a year has: 365 where markets never close. More than 0, at most 1000000. Unset means 252."""
+    """How many daily returns a year has: 365 where markets never close. From 1 to 1000000. Unset means 252."""
     risk_free: _builtins.float
     """The return of a day without risk, as a ratio: 0.0001 is 0.01 %. From -1 to 1. Unset means 0."""
     @_builtins.property

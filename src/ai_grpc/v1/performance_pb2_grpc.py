@@ -28,8 +28,9 @@ if _version_not_supported:
 class PerformanceServiceStub:
     """PerformanceService tells how good signals were, and the models that made them.
 
-    An evaluation is what became of one signal at one time. The performance of a model over a period is computed from the
-    evaluations in the period, of which the latest of each signal counts.
+    An evaluation is what became of one signal at one time. A trade ends once: of the evaluations of a signal that one
+    counts which is the first to have reached the target or the stop, or else the latest; of several at the same time, the
+    one recorded last. The performance of a model over a period is computed from the evaluations in the period.
     """
 
     def __init__(self, channel):
@@ -83,8 +84,9 @@ class PerformanceServiceStub:
 class PerformanceServiceServicer:
     """PerformanceService tells how good signals were, and the models that made them.
 
-    An evaluation is what became of one signal at one time. The performance of a model over a period is computed from the
-    evaluations in the period, of which the latest of each signal counts.
+    An evaluation is what became of one signal at one time. A trade ends once: of the evaluations of a signal that one
+    counts which is the first to have reached the target or the stop, or else the latest; of several at the same time, the
+    one recorded last. The performance of a model over a period is computed from the evaluations in the period.
     """
 
     def RecordEvaluations(self, request, context):
@@ -113,8 +115,9 @@ class PerformanceServiceServicer:
         others are stored: it has no positive reference_price, a level on the wrong side of that, or no price after its
         time. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
 
-        The performance_id is made from the signal and the end of its trade: a repetition stores nothing, not even with more
-        prices if the trade had ended. Another outcome at the same time is ALREADY_EXISTS / EVALUATION_EXISTS.
+        Prices may be given piece by piece: a signal whose trade has ended in an evaluation that is stored already has that
+        as its result, with duplicate = true, unless these prices show an earlier end. The performance_id is made from the
+        signal and the outcome: a repetition stores nothing, and a corrected price makes an evaluation of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,7 +134,8 @@ class PerformanceServiceServicer:
         """UpdateModelPerformance computes the performance of a model over a period from what is known now, and stores it.
 
         The caller makes the id, so that it may repeat the call: what was stored first is returned with duplicate = true.
-        With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
+        With other arguments it is ALREADY_EXISTS / MODEL_PERFORMANCE_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown
+        model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,7 +150,7 @@ class PerformanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLatestModelPerformance(self, request, context):
-        """GetLatestModelPerformance returns what was computed last for each active model, the latest first.
+        """GetLatestModelPerformance returns what was computed last for each active model, in the order of the model_ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,8 +226,9 @@ def add_PerformanceServiceServicer_to_server(servicer, server):
 class PerformanceService:
     """PerformanceService tells how good signals were, and the models that made them.
 
-    An evaluation is what became of one signal at one time. The performance of a model over a period is computed from the
-    evaluations in the period, of which the latest of each signal counts.
+    An evaluation is what became of one signal at one time. A trade ends once: of the evaluations of a signal that one
+    counts which is the first to have reached the target or the stop, or else the latest; of several at the same time, the
+    one recorded last. The performance of a model over a period is computed from the evaluations in the period.
     """
 
     @staticmethod

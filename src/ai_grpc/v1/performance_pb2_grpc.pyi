@@ -29,8 +29,9 @@ GRPC_VERSION: str
 class PerformanceServiceStub:
     """PerformanceService tells how good signals were, and the models that made them.
 
-    An evaluation is what became of one signal at one time. The performance of a model over a period is computed from the
-    evaluations in the period, of which the latest of each signal counts.
+    An evaluation is what became of one signal at one time. A trade ends once: of the evaluations of a signal that one
+    counts which is the first to have reached the target or the stop, or else the latest; of several at the same time, the
+    one recorded last. The performance of a model over a period is computed from the evaluations in the period.
     """
 
     @_typing.overload
@@ -59,8 +60,9 @@ class PerformanceServiceStub:
     others are stored: it has no positive reference_price, a level on the wrong side of that, or no price after its
     time. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
 
-    The performance_id is made from the signal and the end of its trade: a repetition stores nothing, not even with more
-    prices if the trade had ended. Another outcome at the same time is ALREADY_EXISTS / EVALUATION_EXISTS.
+    Prices may be given piece by piece: a signal whose trade has ended in an evaluation that is stored already has that
+    as its result, with duplicate = true, unless these prices show an earlier end. The performance_id is made from the
+    signal and the outcome: a repetition stores nothing, and a corrected price makes an evaluation of its own.
     """
     ListEvaluations: _grpc.UnaryUnaryMultiCallable[_performance_pb2.ListEvaluationsRequest, _performance_pb2.ListEvaluationsResponse]
     """ListEvaluations returns evaluations, the latest evaluation_time first."""
@@ -68,14 +70,15 @@ class PerformanceServiceStub:
     """UpdateModelPerformance computes the performance of a model over a period from what is known now, and stores it.
 
     The caller makes the id, so that it may repeat the call: what was stored first is returned with duplicate = true.
-    With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
+    With other arguments it is ALREADY_EXISTS / MODEL_PERFORMANCE_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown
+    model.
     """
     GetModelPerformanceHistory: _grpc.UnaryUnaryMultiCallable[_performance_pb2.GetModelPerformanceHistoryRequest, _performance_pb2.GetModelPerformanceHistoryResponse]
     """GetModelPerformanceHistory returns what was computed for a model, the latest first. NOT_FOUND / MODEL_NOT_FOUND for
     an unknown model.
     """
     GetLatestModelPerformance: _grpc.UnaryUnaryMultiCallable[_performance_pb2.GetLatestModelPerformanceRequest, _performance_pb2.GetLatestModelPerformanceResponse]
-    """GetLatestModelPerformance returns what was computed last for each active model, the latest first."""
+    """GetLatestModelPerformance returns what was computed last for each active model, in the order of the model_ids."""
     GetCalibration: _grpc.UnaryUnaryMultiCallable[_performance_pb2.GetCalibrationRequest, _performance_pb2.GetCalibrationResponse]
     """GetCalibration compares how sure a model was of its signals with how many of them were successful. NOT_FOUND /
     MODEL_NOT_FOUND for an unknown model.
@@ -89,8 +92,9 @@ class PerformanceServiceStub:
 class PerformanceServiceAsyncStub(PerformanceServiceStub):
     """PerformanceService tells how good signals were, and the models that made them.
 
-    An evaluation is what became of one signal at one time. The performance of a model over a period is computed from the
-    evaluations in the period, of which the latest of each signal counts.
+    An evaluation is what became of one signal at one time. A trade ends once: of the evaluations of a signal that one
+    counts which is the first to have reached the target or the stop, or else the latest; of several at the same time, the
+    one recorded last. The performance of a model over a period is computed from the evaluations in the period.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -116,8 +120,9 @@ class PerformanceServiceAsyncStub(PerformanceServiceStub):
     others are stored: it has no positive reference_price, a level on the wrong side of that, or no price after its
     time. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
 
-    The performance_id is made from the signal and the end of its trade: a repetition stores nothing, not even with more
-    prices if the trade had ended. Another outcome at the same time is ALREADY_EXISTS / EVALUATION_EXISTS.
+    Prices may be given piece by piece: a signal whose trade has ended in an evaluation that is stored already has that
+    as its result, with duplicate = true, unless these prices show an earlier end. The performance_id is made from the
+    signal and the outcome: a repetition stores nothing, and a corrected price makes an evaluation of its own.
     """
     ListEvaluations: _aio.UnaryUnaryMultiCallable[_performance_pb2.ListEvaluationsRequest, _performance_pb2.ListEvaluationsResponse]  # type: ignore[assignment]
     """ListEvaluations returns evaluations, the latest evaluation_time first."""
@@ -125,14 +130,15 @@ class PerformanceServiceAsyncStub(PerformanceServiceStub):
     """UpdateModelPerformance computes the performance of a model over a period from what is known now, and stores it.
 
     The caller makes the id, so that it may repeat the call: what was stored first is returned with duplicate = true.
-    With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
+    With other arguments it is ALREADY_EXISTS / MODEL_PERFORMANCE_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown
+    model.
     """
     GetModelPerformanceHistory: _aio.UnaryUnaryMultiCallable[_performance_pb2.GetModelPerformanceHistoryRequest, _performance_pb2.GetModelPerformanceHistoryResponse]  # type: ignore[assignment]
     """GetModelPerformanceHistory returns what was computed for a model, the latest first. NOT_FOUND / MODEL_NOT_FOUND for
     an unknown model.
     """
     GetLatestModelPerformance: _aio.UnaryUnaryMultiCallable[_performance_pb2.GetLatestModelPerformanceRequest, _performance_pb2.GetLatestModelPerformanceResponse]  # type: ignore[assignment]
-    """GetLatestModelPerformance returns what was computed last for each active model, the latest first."""
+    """GetLatestModelPerformance returns what was computed last for each active model, in the order of the model_ids."""
     GetCalibration: _aio.UnaryUnaryMultiCallable[_performance_pb2.GetCalibrationRequest, _performance_pb2.GetCalibrationResponse]  # type: ignore[assignment]
     """GetCalibration compares how sure a model was of its signals with how many of them were successful. NOT_FOUND /
     MODEL_NOT_FOUND for an unknown model.
@@ -145,8 +151,9 @@ class PerformanceServiceAsyncStub(PerformanceServiceStub):
 class PerformanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """PerformanceService tells how good signals were, and the models that made them.
 
-    An evaluation is what became of one signal at one time. The performance of a model over a period is computed from the
-    evaluations in the period, of which the latest of each signal counts.
+    An evaluation is what became of one signal at one time. A trade ends once: of the evaluations of a signal that one
+    counts which is the first to have reached the target or the stop, or else the latest; of several at the same time, the
+    one recorded last. The performance of a model over a period is computed from the evaluations in the period.
     """
 
     @_abc_1.abstractmethod
@@ -182,8 +189,9 @@ class PerformanceServiceServicer(metaclass=_abc_1.ABCMeta):
         others are stored: it has no positive reference_price, a level on the wrong side of that, or no price after its
         time. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
 
-        The performance_id is made from the signal and the end of its trade: a repetition stores nothing, not even with more
-        prices if the trade had ended. Another outcome at the same time is ALREADY_EXISTS / EVALUATION_EXISTS.
+        Prices may be given piece by piece: a signal whose trade has ended in an evaluation that is stored already has that
+        as its result, with duplicate = true, unless these prices show an earlier end. The performance_id is made from the
+        signal and the outcome: a repetition stores nothing, and a corrected price makes an evaluation of its own.
         """
 
     @_abc_1.abstractmethod
@@ -203,7 +211,8 @@ class PerformanceServiceServicer(metaclass=_abc_1.ABCMeta):
         """UpdateModelPerformance computes the performance of a model over a period from what is known now, and stores it.
 
         The caller makes the id, so that it may repeat the call: what was stored first is returned with duplicate = true.
-        With other arguments it is ALREADY_EXISTS / EVALUATION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
+        With other arguments it is ALREADY_EXISTS / MODEL_PERFORMANCE_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown
+        model.
         """
 
     @_abc_1.abstractmethod
@@ -222,7 +231,7 @@ class PerformanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _performance_pb2.GetLatestModelPerformanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_performance_pb2.GetLatestModelPerformanceResponse, _abc.Awaitable[_performance_pb2.GetLatestModelPerformanceResponse]]:
-        """GetLatestModelPerformance returns what was computed last for each active model, the latest first."""
+        """GetLatestModelPerformance returns what was computed last for each active model, in the order of the model_ids."""
 
     @_abc_1.abstractmethod
     def GetCalibration(
