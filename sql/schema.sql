@@ -149,7 +149,11 @@ BEGIN
   metrics := coalesce(session.training_metrics, '{}');
   IF session.status = 'running' THEN
     FOR number IN 1 .. cardinality(names) LOOP
-      series := CASE jsonb_typeof(metrics -> names[number]) WHEN 'array' THEN metrics -> names[number] ELSE '[]' END;
+      series := coalesce(metrics -> names[number], '[]');
+      IF jsonb_typeof(series) <> 'array' THEN
+        RETURN QUERY SELECT session.stop_requested, session.status::TEXT, names[number], NULL::INTEGER;
+        RETURN;
+      END IF;
       -- How much of the piece is there already.
       known := least(jsonb_array_length(series) - offsets[number], jsonb_array_length(pieces[number]));
       IF known < 0 OR EXISTS (
@@ -164,6 +168,17 @@ BEGIN
         FROM jsonb_array_elements(pieces[number]) WITH ORDINALITY AS piece (value, place) WHERE piece.place > known
       ), '[]'));
     END LOOP;
+    IF facts IS NOT NULL THEN
+      RETURN QUERY
+      SELECT session.stop_requested, session.status::TEXT, fact.name, jsonb_array_length(metrics -> fact.name)
+      FROM jsonb_object_keys(facts) AS fact (name)
+      WHERE jsonb_typeof(metrics -> fact.name) = 'array'
+      ORDER BY fact.name
+      LIMIT 1;
+      IF FOUND THEN
+        RETURN;
+      END IF;
+    END IF;
     UPDATE ai_trading.training_sessions AS s
     SET training_metrics = metrics || coalesce(facts, '{}'), heartbeat_at = clock_timestamp()
     WHERE s.session_id = id;
@@ -289,7 +304,6 @@ CREATE TABLE ai_trading.rl_episodes (
     CONSTRAINT episode_length_is_not_negative CHECK ((episode_length >= 0)),
     CONSTRAINT episode_number_is_at_least_1 CHECK ((episode_number >= 1)),
     CONSTRAINT final_portfolio_value_has_at_most_9_digits_and_6_decimals CHECK (((abs(final_portfolio_value) < (1000000000)::numeric) AND (final_portfolio_value = round(final_portfolio_value, 6)))),
-    CONSTRAINT max_drawdown_is_a_finite_number CHECK ((abs(max_drawdown) < 'Infinity'::double precision)),
     CONSTRAINT rewards_has_at_most_100000_elements CHECK ((jsonb_array_length(rewards) <= 100000)),
     CONSTRAINT total_reward_is_a_finite_number CHECK ((abs(total_reward) < 'Infinity'::double precision))
 );
@@ -698,10 +712,8 @@ CREATE TABLE ai_trading.optimization_runs (
     CONSTRAINT a_run_that_runs_has_no_end CHECK ((((status)::text = 'running'::text) = (end_time IS NULL))),
     CONSTRAINT best_fitness_is_a_finite_number CHECK ((abs(best_fitness) < 'Infinity'::double precision)),
     CONSTRAINT best_individual_has_at_most_64_kib CHECK ((octet_length((best_individual)::text) <= 65536)),
-    CONSTRAINT convergence_data_has_at_most_1_mib CHECK ((octet_length((convergence_data)::text) <= 1048576)),
     CONSTRAINT direction_is_known CHECK (((direction)::text = ANY ((ARRAY['MAXIMIZE'::character varying, 'MINIMIZE'::character varying])::text[]))),
     CONSTRAINT error_message_has_at_most_10000_characters CHECK ((char_length(error_message) <= 10000)),
-    CONSTRAINT final_population_has_at_most_1_mib CHECK ((octet_length((final_population)::text) <= 1048576)),
     CONSTRAINT generations_is_not_negative CHECK ((generations >= 0)),
     CONSTRAINT heartbeat_timeout_is_1_second_to_7_days CHECK (((heartbeat_timeout >= '00:00:01'::interval) AND (heartbeat_timeout <= '7 days'::interval))),
     CONSTRAINT objective_function_has_1_to_50_characters CHECK (((char_length((objective_function)::text) >= 1) AND (char_length((objective_function)::text) <= 50))),
@@ -977,17 +989,16 @@ CREATE TABLE ai_trading.training_sessions (
     CONSTRAINT hyperparameters_has_at_most_64_kib CHECK ((octet_length((hyperparameters)::text) <= 65536)),
     CONSTRAINT model_artifacts_path_has_at_most_1000_characters CHECK ((char_length(model_artifacts_path) <= 1000)),
     CONSTRAINT session_name_has_1_to_100_characters CHECK (((char_length((session_name)::text) >= 1) AND (char_length((session_name)::text) <= 100))),
-    CONSTRAINT training_metrics_has_at_most_1_mib CHECK ((octet_length((training_metrics)::text) <= 1048576)),
     CONSTRAINT training_status_is_known CHECK (((status)::text = ANY ((ARRAY['running'::character varying, 'completed'::character varying, 'failed'::character varying, 'stopped'::character varying])::text[])))
 );
 
-CREATE FUNCTION ai_trading.training_session_message(s ai_trading.training_sessions) RETURNS TABLE(session_id text, model_id text, session_name text, state text, training_data_period jsonb, validation_data_period jsonb, hyperparameters jsonb, training_metrics jsonb, final_performance jsonb, model_artifacts_path text, error_message text, heartbeat_timeout interval, stop_requested boolean, start_time timestamp with time zone, heartbeat_time timestamp with time zone, end_time timestamp with time zone)
+CREATE FUNCTION ai_trading.training_session_message(s ai_trading.training_sessions, summary boolean) RETURNS TABLE(session_id text, model_id text, session_name text, state text, training_data_period jsonb, validation_data_period jsonb, hyperparameters jsonb, training_metrics jsonb, final_performance jsonb, model_artifacts_path text, error_message text, heartbeat_timeout interval, stop_requested boolean, start_time timestamp with time zone, heartbeat_time timestamp with time zone, end_time timestamp with time zone)
     LANGUAGE sql STABLE
     AS $$
   SELECT
     s.session_id::text, s.model_id::text, s.session_name::text, 'TRAINING_STATE_' || upper(s.status),
     ai_trading.period_message(s.training_data_period), ai_trading.period_message(s.validation_data_period),
-    s.hyperparameters, s.training_metrics, s.final_performance, s.model_artifacts_path, s.error_message,
+    s.hyperparameters, CASE WHEN NOT summary THEN s.training_metrics END, s.final_performance, s.model_artifacts_path, s.error_message,
     s.heartbeat_timeout, s.stop_requested, s.start_time, s.heartbeat_at, s.end_time
 $$;
 
@@ -1068,7 +1079,7 @@ CREATE TABLE ai_trading.ai_model_aliases (
     alias character varying NOT NULL,
     model_id uuid NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT alias_starts_with_a_lower_case_letter_and_has_at_most_50_of_the CHECK (((alias)::text ~ '^[a-z][a-z0-9_-]{0,49}$'::text))
+    CONSTRAINT alias_is_a_word_of_at_most_50_lower_case_letters_digits_dashes CHECK (((alias)::text ~ '^[a-z][a-z0-9_-]{0,49}$'::text))
 );
 
 CREATE VIEW ai_trading.enriched_ai_signals AS
@@ -1236,6 +1247,9 @@ ALTER TABLE ONLY ai_trading.ai_signals
 ALTER TABLE ONLY ai_trading.anomaly_detections
     ADD CONSTRAINT anomaly_detections_pkey PRIMARY KEY (anomaly_id);
 
+ALTER TABLE ai_trading.optimization_runs
+    ADD CONSTRAINT convergence_data_has_at_most_480_kib CHECK ((octet_length((convergence_data)::text) <= 491520)) NOT VALID;
+
 ALTER TABLE ONLY ai_trading.event_log_meta
     ADD CONSTRAINT event_log_meta_pkey PRIMARY KEY (one_row);
 
@@ -1254,8 +1268,14 @@ ALTER TABLE ONLY ai_trading.feature_data
 ALTER TABLE ONLY ai_trading.feature_data_default
     ADD CONSTRAINT feature_data_default_symbol_feature_set_name_timestamp_key UNIQUE (symbol, feature_set_name, "timestamp");
 
+ALTER TABLE ai_trading.optimization_runs
+    ADD CONSTRAINT final_population_has_at_most_480_kib CHECK ((octet_length((final_population)::text) <= 491520)) NOT VALID;
+
 ALTER TABLE ONLY ai_trading.log_meta
     ADD CONSTRAINT log_meta_pkey PRIMARY KEY (one_row);
+
+ALTER TABLE ai_trading.rl_episodes
+    ADD CONSTRAINT max_drawdown_is_a_finite_number_and_not_negative CHECK (((max_drawdown >= (0)::double precision) AND (max_drawdown < 'Infinity'::double precision))) NOT VALID;
 
 ALTER TABLE ONLY ai_trading.ai_models
     ADD CONSTRAINT model_name_and_version_are_unique UNIQUE (model_name, version);
@@ -1289,6 +1309,9 @@ ALTER TABLE ONLY ai_trading.signal_performance
 
 ALTER TABLE ONLY ai_trading.spectrum_analysis
     ADD CONSTRAINT spectrum_analysis_pkey PRIMARY KEY (analysis_id);
+
+ALTER TABLE ai_trading.training_sessions
+    ADD CONSTRAINT training_metrics_has_at_most_960_kib CHECK ((octet_length((training_metrics)::text) <= 983040)) NOT VALID;
 
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_pkey PRIMARY KEY (session_id);
@@ -1563,8 +1586,8 @@ GRANT ALL ON FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.training_sessions TO ai_trading_service;
 
-REVOKE ALL ON FUNCTION ai_trading.training_session_message(s ai_trading.training_sessions) FROM PUBLIC;
-GRANT ALL ON FUNCTION ai_trading.training_session_message(s ai_trading.training_sessions) TO ai_trading_service;
+REVOKE ALL ON FUNCTION ai_trading.training_session_message(s ai_trading.training_sessions, summary boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION ai_trading.training_session_message(s ai_trading.training_sessions, summary boolean) TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.trim_event_log(moment timestamp with time zone) FROM PUBLIC;
 

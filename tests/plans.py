@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -37,10 +37,12 @@ class Recorder:
         self._connection = connection
         self.asked: list[Query] = []
 
-    @asynccontextmanager
-    async def acquire(self, timeout: float) -> AsyncIterator[Recorder]:  # noqa: ASYNC109 - as a pool has it
+    async def acquire(self, *, timeout: float) -> Recorder:  # noqa: ASYNC109 - as a pool has it
         """As of a pool."""
-        yield self
+        return self
+
+    async def release(self, connection: Recorder) -> None:
+        """As of a pool."""
 
     def transaction(self, *, readonly: bool) -> Any:
         """As of a connection."""
@@ -150,7 +152,7 @@ def _servicers(pool: asyncpg.Pool) -> dict[str, object]:
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
         "OptimizationService": OptimizationServicer(records("optimization"), topics),
-        "FeatureService": FeatureServicer(records("features")),
+        "FeatureService": FeatureServicer(records("features"), asyncio.Event()),
         "AnomalyService": AnomalyServicer(records("anomalies"), topics),
         "SpectrumService": SpectrumServicer(records("spectra")),
         "PerformanceService": PerformanceServicer(records("performance"), topics),

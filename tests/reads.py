@@ -51,7 +51,7 @@ def reads(end: datetime) -> list[Read]:
 
 
 def _signals(end: datetime) -> list[Read]:
-    day, deep = end - NEAR_THE_END, _after(end - timedelta(days=90))
+    day, deep = end - NEAR_THE_END, _after("list_signals", end - timedelta(days=90))
     symbol, model, both = ["SYM7"], [id_of(7)], ["SYM7", "SYM8"]
     requests: dict[str, dict[str, Any]] = {
         "first page": {},
@@ -80,7 +80,7 @@ def _signals(end: datetime) -> list[Read]:
 
 
 def _anomalies(end: datetime) -> list[Read]:
-    deep = _after(end - timedelta(days=90))
+    deep = _after("list_anomalies", end - timedelta(days=90))
     requests: dict[str, dict[str, Any]] = {
         "first page": {},
         "deep page": {"page_token": deep},
@@ -143,7 +143,7 @@ def _features(end: datetime) -> list[Read]:
 
 
 def _performance(end: datetime) -> list[Read]:
-    deep = _after(end - timedelta(days=90))
+    deep = _after("list_evaluations", end - timedelta(days=90))
     requests: dict[str, dict[str, Any]] = {
         "first page": {},
         "deep page": {"page_token": deep},
@@ -174,7 +174,7 @@ def _performance(end: datetime) -> list[Read]:
 def _training(end: datetime) -> list[Read]:
     requests: dict[str, dict[str, Any]] = {
         "first page": {},
-        "deep page": {"page_token": _after(end - timedelta(days=90))},
+        "deep page": {"page_token": _after("list_training_sessions", end - timedelta(days=90))},
         "a model": {"model_id": id_of(7)},
         "running": {"state": training_pb2.TRAINING_STATE_RUNNING},
     }
@@ -192,7 +192,7 @@ def _training(end: datetime) -> list[Read]:
 def _optimization(end: datetime) -> list[Read]:
     requests: dict[str, dict[str, Any]] = {
         "first page": {},
-        "deep page": {"page_token": _after(end - timedelta(days=90))},
+        "deep page": {"page_token": _after("list_optimization_runs", end - timedelta(days=90))},
         "a model": {"model_id": id_of(7)},
         "running": {"state": optimization_pb2.OPTIMIZATION_STATE_RUNNING},
     }
@@ -211,6 +211,6 @@ def _optimization(end: datetime) -> list[Read]:
     ]
 
 
-def _after(time: datetime) -> str:
-    """The token of the page that begins before a time."""
-    return base64.urlsafe_b64encode(f"{time.isoformat()} {id_of(0)}".encode()).decode()
+def _after(query: str, time: datetime) -> str:
+    """The token of the page of a list that begins before a time."""
+    return base64.urlsafe_b64encode(f"{query} {time.isoformat()} {id_of(0)}".encode()).decode()

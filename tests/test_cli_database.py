@@ -96,9 +96,10 @@ def test_database_fit_for_the_service_is_verified(run: Run, login: str) -> None:
     result = run("db", "verify", database=login)
     found = rows(result.stdout)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert list(found) == ["version", "TLS", "writes", "schema", "role", "rights", "log", "connections"]
+    assert list(found) == ["address", "version", "TLS", "writes", "schema", "role", "rights", "log", "connections"]
     assert all(text.startswith("good") for text in found.values()), found
     assert found["role"] == f"good: {user(login)} acts as ai_trading_service"
+    assert f" -U {user(login)} {login.rpartition('/')[2]}" in found["address"]
 
 
 def test_database_without_the_schema_is_not_fit(run: Run, empty_database: str) -> None:
@@ -138,9 +139,9 @@ async def test_role_that_can_write_past_the_log_is_doubtful(
 @pytest.mark.parametrize(
     ("limit", "status", "text"),
     [
-        (21, 1, "bad: a replica opens up to 22 of 21"),
-        (43, 0, "doubtful: a replica opens up to 22 of 43"),
-        (66, 0, "good: a replica opens up to 22 of 66: enough for 3 replicas"),
+        (22, 1, "bad: a replica opens up to 23 of 22"),
+        (45, 0, "doubtful: a replica opens up to 23 of 45"),
+        (69, 0, "good: a replica opens up to 23 of 69: enough for 3 replicas"),
     ],
 )
 async def test_pools_are_summed_against_what_the_server_allows(

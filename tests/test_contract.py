@@ -27,7 +27,16 @@ STUBS: Final = ROOT / "src" / "ai_grpc" / "v1"
 PROTOS: Final = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "protos" / "ai_grpc" / "v1").glob("*.proto"))
 BIN: Final = Path(sys.executable).parent
 # Columns that a query may have beside those of its message.
-BESIDES: Final = {"page_time", "page_id", "page_number", "page_score", "differing", "duplicate", "status"}
+BESIDES: Final = {
+    "page_time",
+    "page_id",
+    "page_number",
+    "page_score",
+    "differing",
+    "duplicate",
+    "status",
+    "too_many_bytes",
+}
 
 ENUMS: Final[list[tuple[str, EnumDescriptor, str]]] = [
     ("signal_type_is_known", signals_pb2.SignalType.DESCRIPTOR, "SIGNAL_TYPE_"),

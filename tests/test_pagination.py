@@ -23,7 +23,7 @@ TIME = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 
 @pytest.mark.parametrize(("asked", "given_"), [(0, 50), (1, 1), (1000, 1000), (1001, 1000), (2**31 - 1, 1000)])
 def test_a_page_has_the_size_asked_for_within_bounds(asked: int, given_: int) -> None:
-    assert page_of(ListModelsRequest(page_size=asked), "time") == Page(given_, None, None)
+    assert page_of(ListModelsRequest(page_size=asked), "models", "time") == Page(given_, "models")
 
 
 def test_a_negative_size_is_refused() -> None:
@@ -33,19 +33,19 @@ def test_a_negative_size_is_refused() -> None:
 @given(st.datetimes(timezones=st.just(UTC)), st.uuids(), st.integers(1, 5))
 def test_the_next_page_begins_after_the_last_row(time: datetime, last_id: uuid.UUID, size: int) -> None:
     rows = [row(time=time, page_id=last_id) for _ in range(size + 1)]
-    messages, token = paged(rows, Page(size, None, None), message_of)
+    messages, token = paged(rows, Page(size, "models"), message_of)
     assert len(messages) == size
-    page = page_of(ListModelsRequest(page_size=size, page_token=token), "time")
+    page = page_of(ListModelsRequest(page_size=size, page_token=token), "models", "time")
     assert (page.after_time, page.after_id) == (time, str(last_id))
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(1, 5))
 def test_the_next_page_of_numbered_rows_begins_after_the_last_number(number: int, size: int) -> None:
     rows = [{"page_number": number, "text": ""} for _ in range(size + 1)]
-    messages, token = paged(rows, Page(size), message_of)
+    messages, token = paged(rows, Page(size, "models"), message_of)
     assert len(messages) == size
-    page = page_of(ListModelsRequest(page_size=size, page_token=token), order="number")
-    assert page == Page(size, after_number=number)
+    page = page_of(ListModelsRequest(page_size=size, page_token=token), "models", "number")
+    assert page == Page(size, "models", after_number=number)
 
 
 def test_a_token_is_of_use_to_lists_of_its_order_only() -> None:
@@ -54,9 +54,19 @@ def test_a_token_is_of_use_to_lists_of_its_order_only() -> None:
         for other in texts:
             request = ListModelsRequest(page_token=token_of(text))
             if order == other:
-                assert page_of(request, cast(Any, order)) != Page(50)
+                assert page_of(request, "models", cast(Any, order)) != Page(50, "models")
             else:
                 assert fields_of(request, other) == ["page_token"]
+
+
+@pytest.mark.parametrize("text", ["2026-01-02", "2026-01-02T03:04:05", "20260102T030405Z", "0001-01-01T00:00:00+23:59"])
+def test_a_time_that_no_list_gave_is_refused(text: str) -> None:
+    assert fields_of(ListModelsRequest(page_token=token_of(f"{text} {ID}"))) == ["page_token"]
+
+
+def test_the_token_of_another_list_is_refused() -> None:
+    _, token = paged([row(), row()], Page(1, "sessions"), message_of)
+    assert fields_of(ListModelsRequest(page_token=token)) == ["page_token"]
 
 
 @pytest.mark.parametrize("score", ["", "nan", "inf", "1", "1e5", "0x1", "+1.0", "T"])
@@ -71,7 +81,7 @@ def test_a_number_that_no_list_gave_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_last_page_has_no_token(count: int) -> None:
-    messages, token = paged([row() for _ in range(count)], Page(3, None, None), message_of)
+    messages, token = paged([row() for _ in range(count)], Page(3), message_of)
     assert (len(messages), token) == (count, "")
 
 
@@ -80,7 +90,7 @@ def test_a_page_ends_before_it_is_too_large_for_a_client() -> None:
     rows = [row(rest), row(half), row(half), row()]
     sizes = []
     while rows:
-        messages, token = paged(rows[:4], Page(3, None, None), message_of)
+        messages, token = paged(rows[:4], Page(3), message_of)
         sizes.append(len(messages))
         rows = rows[len(messages) :]
         assert bool(token) is bool(rows)
@@ -117,13 +127,13 @@ def paged(rows: Iterable[Any], page: Page, message_of: Callable[[Any], Any]) -> 
 
 
 def token_of(text: str) -> str:
-    """Such a token as a page has."""
-    return base64.urlsafe_b64encode(text.encode()).decode()
+    """Such a token as a page of the models has."""
+    return base64.urlsafe_b64encode(f"models {text}".encode()).decode()
 
 
 def fields_of(request: ListModelsRequest, order: Any = "time") -> list[str]:
     with pytest.raises(InvalidArgument) as refused:
-        page_of(request, order)
+        page_of(request, "models", order)
     return [violation.field for violation in refused.value.violations]
 
 

@@ -131,7 +131,7 @@ async def test_the_first_item_that_the_database_refuses_is_named_and_none_is_wri
     episodes = [an_episode(ONE, number + 1) for number in range(1000)]
     for index in {place, 999}:
         episodes[index].episode_length = -1
-    with pytest.raises(InvalidArgument, match=rf"^episodes\[{place}\]\.episode_length is not negative$"):
+    with pytest.raises(InvalidArgument, match=rf"^episodes\[{place}\]\.episode_length must not be negative$"):
         await write(records, episodes)
     assert await numbers(database) == []
 
@@ -141,7 +141,7 @@ async def test_the_reason_is_that_of_the_first_item_and_not_of_the_first_row(rec
     episodes = [an_episode(ONE, 10 - index) for index in range(8)]
     episodes[2].episode_end_reason = "x" * 51
     episodes[6].episode_length = -1
-    with pytest.raises(InvalidArgument, match=r"^episodes\[2\]\.episode_end_reason has at most 50 characters$"):
+    with pytest.raises(InvalidArgument, match=r"^episodes\[2\]\.episode_end_reason must have at most 50 characters$"):
         await write(records, episodes)
     assert await numbers(database) == []
 
@@ -188,7 +188,7 @@ async def test_within_a_stream_a_key_that_comes_again_is_written_after_the_first
     with pytest.raises(AlreadyExists, match=f"^{TWO} 1$"):
         await write(records, changed, places[:3])
     faulty = [an_episode(TWO, 1), an_episode(TWO, 1), an_episode(TWO, 0)]
-    with pytest.raises(InvalidArgument, match=r"^requests\[2\]\.episodes\[0\]\.episode_number is at least 1$"):
+    with pytest.raises(InvalidArgument, match=r"^requests\[2\]\.episodes\[0\]\.episode_number must be at least 1$"):
         await write(records, faulty, places[:3])
     assert await numbers(database) == [1, 2]
 
@@ -199,7 +199,7 @@ async def test_a_refusal_is_explained_without_another_connection(
     # There is one, for which they wait in turn.
     bad = [an_episode(ONE, 1), an_episode(ONE, 0)]
     outcomes = await asyncio.gather(*(write(records, bad) for _ in range(5)), return_exceptions=True)
-    assert {str(outcome) for outcome in outcomes} == {"episodes[1].episode_number is at least 1"}
+    assert {str(outcome) for outcome in outcomes} == {"episodes[1].episode_number must be at least 1"}
     assert pool.get_idle_size() == pool.get_size() == 1
     assert await write(records, bad[:1]) == [(1, False)]
     assert await numbers(database) == [1]

@@ -14,10 +14,16 @@ from google.protobuf.duration_pb2 import Duration
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
 from tests.cluster import Cluster
+from tests.faults.database import until
 from tests.signals import a_struct, an_active_model, an_exchange, execute
 from tests.training import a_running_session, the_session
 
 SOON: Final = Duration(seconds=1)
+WRITERS_WAITING: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'ai_grpc calls' AND wait_event_type = 'Lock'
+"""
+FAILED: Final = "SELECT count(*) FROM ai_trading.training_sessions WHERE session_id = '{}' AND status = 'failed'"
 SILENCE: Final = "UPDATE training_sessions SET heartbeat_at = heartbeat_at - INTERVAL '1 hour'"
 
 
@@ -69,6 +75,21 @@ async def test_it_does_not_wait_for_a_session_that_is_being_written(database: st
             await holder.execute("SELECT FROM ai_trading.training_sessions WHERE session_id = $1 FOR UPDATE", held)
             await ended(channel, silent)
         await ended(channel, held)
+    await holder.close(timeout=10)
+
+
+async def test_it_does_not_wait_behind_callers(database: str) -> None:
+    holder = await asyncpg.connect(database, timeout=10)
+    async with an_exchange(database, upkeep_interval=0.05, calls_pool_size=1) as channel:
+        held, silent = [await a_running_session(channel, heartbeat_timeout=SOON) for _ in range(2)]
+        async with holder.transaction():
+            await holder.execute("SELECT FROM ai_trading.training_sessions WHERE session_id = $1 FOR UPDATE", held)
+            beat = pb.HeartbeatTrainingSessionRequest(session_id=held)
+            waiting = asyncio.ensure_future(TrainingServiceStub(channel).HeartbeatTrainingSession(beat))
+            await until(holder, WRITERS_WAITING, 1)
+            await until(holder, FAILED.format(silent), 1)
+            assert not waiting.done()
+        await waiting
     await holder.close(timeout=10)
 
 

@@ -59,9 +59,9 @@ def said(error: Error) -> list[tuple[str, str]]:
 
 async def test_a_constraint_speaks_of_the_field_that_its_name_begins_with(connection: asyncpg.Connection) -> None:
     error = await refusal_of(connection, pb.TrainingSession(), session_name="three")
-    assert said(error) == [("session_name", "is short")]
+    assert said(error) == [("session_name", "must be short")]
     error = await refusal_of(connection, pb.Episode(), "requests[1].episodes[2].", episode_length=-1)
-    assert said(error) == [("requests[1].episodes[2].episode_length", "is not negative")]
+    assert said(error) == [("requests[1].episodes[2].episode_length", "must not be negative")]
 
 
 async def test_a_field_within_a_field_is_found(connection: asyncpg.Connection) -> None:

@@ -175,6 +175,8 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
     subscriptions = Subscriptions(limit=settings.max_subscriptions, server_id=server_id)
     topics = Topics(topic_log, subscriptions)
 
+    closing = asyncio.Event()
+
     def records(stem: str) -> Records:
         return Records(stem, calls, reads)
 
@@ -183,19 +185,18 @@ async def _build(settings: Settings, dsn: str, worker: int | None, stack: AsyncE
         "ModelService": ModelServicer(records("models")),
         "TrainingService": TrainingServicer(records("training")),
         "OptimizationService": OptimizationServicer(records("optimization"), topics),
-        "FeatureService": FeatureServicer(records("features")),
+        "FeatureService": FeatureServicer(records("features"), closing),
         "AnomalyService": AnomalyServicer(records("anomalies"), topics),
         "SpectrumService": SpectrumServicer(records("spectra")),
         "PerformanceService": PerformanceServicer(records("performance"), topics),
     }
     access_log = AccessLog(worker)
     stack.callback(access_log.flush)
-    closing = asyncio.Event()
     server = create_server(settings, access_log, servicers, health, closing)
     loops = [
         writer,
         sweeper,
-        Upkeep(calls, interval=settings.upkeep_interval, given=settings.model_dump()),
+        Upkeep(db.Line(dsn, settings, "upkeep"), interval=settings.upkeep_interval, given=settings.model_dump()),
         *(loop for log in (signal_log, topic_log) for loop in (log.tail, log.notifier)),
     ]
     return Service(server, health, closing, [signal_log.feed, topic_log.feed], writer, loops)

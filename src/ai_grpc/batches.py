@@ -12,13 +12,14 @@ import asyncpg
 from google.protobuf.message import Message
 
 from ai_grpc.db import BAD_VALUE
-from ai_grpc.errors import AlreadyExists, InvalidArgument, Violation
+from ai_grpc.errors import AlreadyExists, InvalidArgument, Violation, miscounted
 from ai_grpc.fields import Reader, guards, reader
+from ai_grpc.turns import BYTES
 from ai_grpc.violations import refused
 
 MAX_ITEMS: Final = 1000
 
-# How many items are read before others have their turn.
+# How many items are read before others have their turn; fewer if they are large.
 SLICE: Final = 64
 
 N = TypeVar("N", bound=Message)
@@ -49,9 +50,9 @@ class Batch(Generic[N]):
         key_readers = [reader(descriptor, name) for name in self._key]
         guarded = guards(descriptor, self._names)
         self._columns = [[] for _ in readers]
-        for first in range(0, len(self.items), SLICE):
+        for first, end in _slices(self.items):
             await asyncio.sleep(0)
-            part = self.items[first : first + SLICE]
+            part = self.items[first:end]
             try:
                 # Column by column takes a fifth less than item by item.
                 for column, read in zip(self._columns, readers, strict=True):
@@ -98,10 +99,10 @@ class Batch(Generic[N]):
         return [self._given[name] if name in self._given else next(columns)[start:stop] for name in self._names]
 
 
-def numbered(field: str, count: int) -> list[str]:
-    """Where the items of a request are. Raises InvalidArgument if there are too many, or none."""
-    if not 0 < count <= MAX_ITEMS:
-        raise InvalidArgument(Violation(field, f"must have 1 to {MAX_ITEMS} elements, not {count}"))
+def numbered(field: str, count: int, least: int = 1) -> list[str]:
+    """Where the items of a request are. Raises InvalidArgument if there are too many or too few."""
+    if violations := miscounted(field, count, least, MAX_ITEMS):
+        raise InvalidArgument(*violations)
     return [f"{field}[{index}]" for index in range(count)]
 
 
@@ -134,6 +135,15 @@ async def _first_refused(connection: asyncpg.Connection, batch: Batch[Any], reas
         finally:
             await trial.rollback()
     return first, reason
+
+
+def _slices(items: Sequence[Message]) -> Iterator[tuple[int, int]]:
+    first = size = 0
+    for index, item in enumerate(items, 1):
+        size += item.ByteSize()
+        if index - first == SLICE or size >= BYTES or index == len(items):
+            yield first, index
+            first, size = index, 0
 
 
 def _find_fault(items: Sequence[Message], places: Sequence[str], readers: Sequence[Reader]) -> None:

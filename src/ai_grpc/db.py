@@ -6,7 +6,8 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from importlib import resources
 from json.encoder import encode_basestring
@@ -16,6 +17,7 @@ import asyncpg
 from asyncpg.exceptions._base import DataError as UnsendableValue  # asyncpg.DataError is the server's
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
+from ai_grpc.errors import busy, database_unavailable
 from ai_grpc.settings import Settings
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -80,6 +82,20 @@ async def create_pool(
         reset=_leave,
         **_options(settings, purpose, planning),
     )
+
+
+@asynccontextmanager
+async def acquired(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the pool. Raises ResourceExhausted if none is free for ACQUIRE_TIMEOUT, or one of UNAVAILABLE."""
+    try:
+        connection = await pool.acquire(timeout=ACQUIRE_TIMEOUT)
+    except TimeoutError:
+        # If there are fewer than there may be, one was being opened, and the server did not answer.
+        raise (busy() if pool.get_size() == pool.get_max_size() else database_unavailable()) from None
+    try:
+        yield connection
+    finally:
+        await pool.release(connection)
 
 
 async def close_pool(pool: asyncpg.Pool) -> None:

@@ -159,6 +159,11 @@ class ConfigurationError(Exception):
     """The program cannot start like this; the text says, in one line, what is wrong and what to do."""
 
 
+def miscounted(field: str, count: int, least: int, most: int) -> list[Violation]:
+    """What is wrong with how many elements a field has; nothing if they are right."""
+    return [] if least <= count <= most else [Violation(field, f"must have {least} to {most} elements, not {count}")]
+
+
 def missing(key: str, value: str) -> NotFound:
     """There is nothing with this key."""
     noun, reason = MISSING[key]
@@ -173,11 +178,11 @@ def taken(key: str, value: str) -> AlreadyExists:
     return AlreadyExists(reason, f"{noun} {value} is there with other content; take a new id", **metadata)
 
 
-def ended(key: str, value: str, state: str) -> FailedPrecondition:
+def ended(key: str, value: str, state: str, why: str) -> FailedPrecondition:
     """What there is with this key has ended, in this state."""
     noun, reason = ENDED[key]
     metadata: dict[str, Any] = {key: value, "state": state}
-    return FailedPrecondition(reason, f"{noun} {value} is {state} already", **metadata)
+    return FailedPrecondition(reason, f"{noun} {value} is {state} already{why and f' ({why})'}", **metadata)
 
 
 def database_unavailable() -> Unavailable:
@@ -185,6 +190,11 @@ def database_unavailable() -> Unavailable:
     return Unavailable(
         pb.ERROR_REASON_DATABASE_UNAVAILABLE, "the database does not answer; repeat under the same ids", retry_delay=0.5
     )
+
+
+def busy() -> ResourceExhausted:
+    """All connections to the database have been in use for as long as one may wait; nothing was written."""
+    return ResourceExhausted(pb.ERROR_REASON_OVERLOADED, "all connections to the database are in use", retry_delay=0.5)
 
 
 def draining() -> Unavailable:

@@ -18,18 +18,24 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.db import json_list_of, json_of
 from ai_grpc.errors import InvalidArgument, Violation
-from ai_grpc.exchange.checks import is_uuid
+from ai_grpc.exchange.checks import check_time, is_uuid
 from ai_grpc.v1.periods_pb2 import Period
 
 Reader = Callable[[Any], object]
 
+MAX_NUMBERS: Final = 3 * 1024 * 1024
+MAX_DIGITS: Final = 330
+# The longest of a google.protobuf.Duration: 10,000 years.
+MAX_SECONDS: Final = 315_576_000_000
+
+# A number takes 3 bytes as JSON and 11 in a message, and all else less than 4 times as much: what has more than that is
+# too large for its column, and need not be converted to find that out.
+LARGE: Final = frozenset({"convergence_data", "facts", "final_population"})
+MAX_STRUCT: Final = 4 * 64 * 1024
+
 # The texts that are exact numbers, and how these are written.
 DECIMALS: Final = frozenset({"actual_price", "final_portfolio_value", "pnl_if_executed"})
 is_decimal: Final = re.compile(r"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)?").fullmatch
-
-# asyncpg sends these, and the days that they are in, as the infinities of PostgreSQL.
-FIRST: Final = datetime.min.replace(tzinfo=UTC)
-LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @cache
@@ -84,6 +90,9 @@ def numbers(name: str, values: Sequence[float]) -> str:
     text = str(list(values))
     if "n" in text:
         raise InvalidArgument(Violation(name, "holds a number that is not finite"))
+    # PostgreSQL writes all digits of a number out, of which 1e308 has 309.
+    if len(text) + MAX_DIGITS * text.count("e") > MAX_NUMBERS:
+        raise InvalidArgument(Violation(name, "must have at most 3 MiB as JSON, in which 1e308 has 309 digits"))
     return text
 
 
@@ -108,23 +117,21 @@ def _decimal(name: str, text: str) -> str:
 
 
 def _time(name: str, time: Timestamp) -> datetime:
-    try:
-        moment = time.ToDatetime(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument(Violation(name, "must be a time from the year 1 to 9999")) from error
-    if not FIRST < moment < LAST:
-        raise InvalidArgument(Violation(name, "must not be the first or the last microsecond of the years 1 to 9999"))
-    return moment
+    check_time(name, time)
+    return time.ToDatetime(UTC)
 
 
 def _duration(name: str, duration: Duration) -> timedelta:
-    try:
-        return duration.ToTimedelta()
-    except (ValueError, OverflowError) as error:
-        raise InvalidArgument(Violation(name, "is too long")) from error
+    if abs(duration.seconds) > MAX_SECONDS:
+        raise InvalidArgument(Violation(name, "is too long"))
+    if abs(duration.nanos) > 999_999_999 or duration.seconds * duration.nanos < 0:
+        raise InvalidArgument(Violation(name, "must have nanos below a second, of the sign of its seconds"))
+    return timedelta(seconds=duration.seconds, microseconds=int(duration.nanos / 1000))
 
 
 def _json(name: str, content: Struct | ListValue) -> str:
+    if name not in LARGE and content.ByteSize() > MAX_STRUCT:
+        raise InvalidArgument(Violation(name, "must have at most 64 KiB as JSON"))
     try:
         return json_of(content) if isinstance(content, Struct) else json_list_of(content)
     except ValueError as error:

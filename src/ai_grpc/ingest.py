@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from ai_grpc.errors import Error, InvalidArgument, Violation
+from ai_grpc.errors import Error, InvalidArgument, miscounted
 
 N = TypeVar("N", bound=Message)
 B = TypeVar("B")
@@ -75,8 +75,8 @@ class Inbox(Generic[N]):
         try:
             async for request in requests:
                 items, place = getattr(request, self._field), f"requests[{number}].{self._field}"
-                if not 0 < len(items) <= MAX_ROWS:
-                    raise InvalidArgument(Violation(place, f"must have 1 to {MAX_ROWS} elements, not {len(items)}"))
+                if violations := miscounted(place, len(items), 1, MAX_ROWS):
+                    raise InvalidArgument(*violations)
                 size = request.ByteSize()
                 while self._requests and (self._rows + len(items) > MAX_ROWS or self._bytes + size > MAX_BYTES):
                     await self._change()

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from ai_grpc.errors import FailedPrecondition, InvalidArgument, Violation, ended
+from ai_grpc.errors import Error, InvalidArgument, Violation, ended, missing
 from ai_grpc.records import Records
 
 M = TypeVar("M", bound=Message)
@@ -55,8 +55,8 @@ class Lifecycle(Generic[M]):
             raise InvalidArgument(Violation("error_message", "is required"))
         return await self._end(request, "failed", **given)
 
-    async def ended(self, request: Message) -> FailedPrecondition:
-        """That it has ended, to be raised."""
+    async def ended(self, request: Message) -> Error:
+        """That it has ended, to be raised; or that it did not exist, if it began only now."""
         return self._ended(await self.get(request))
 
     async def _end(self, request: Message, status: str, **given: Any) -> M:
@@ -66,7 +66,9 @@ class Lifecycle(Generic[M]):
             raise await self.ended(request)
         return await self.get(request)
 
-    def _ended(self, one: Any) -> FailedPrecondition:
+    def _ended(self, one: Any) -> Error:
         states = one.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number
-        prefix = states[0].name.removesuffix("UNSPECIFIED")
-        return ended(self._key, getattr(one, self._key), states[one.state].name.removeprefix(prefix))
+        state = states[one.state].name.removeprefix(states[0].name.removesuffix("UNSPECIFIED"))
+        if state == "RUNNING":
+            return missing(self._key, getattr(one, self._key))
+        return ended(self._key, getattr(one, self._key), state, one.error_message)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
@@ -33,74 +33,68 @@ class PagedRequest(Protocol):
 
 
 class Page(NamedTuple):
-    """How many rows, and after which one."""
+    """How many rows of which list, and after which one."""
 
     size: int
+    of: str = ""
     after_time: datetime | None = None
     after_id: str | None = None
     after_number: int | None = None
     after_score: float | None = None
 
 
-def page_of(request: PagedRequest, order: Order) -> Page:
-    """The page that a List request asks for. Raises InvalidArgument, also for the token of a list in another order."""
+def page_of(request: PagedRequest, of: str, order: Order) -> Page:
+    """The page that a List request asks for, `of` the list of this name. Raises InvalidArgument, also for the token of
+    another list."""
     if request.page_size < 0:
         raise InvalidArgument(Violation("page_size", "must not be negative"))
     size = min(request.page_size or DEFAULT_SIZE, MAX_SIZE)
     if not request.page_token:
-        return Page(size)
+        return Page(size, of)
     try:
-        return AFTER[order](size, base64.urlsafe_b64decode(request.page_token).decode("ascii"))
+        name, _, place = base64.urlsafe_b64decode(request.page_token).decode("ascii").partition(" ")
+        if name != of:
+            raise ValueError(name)
+        return Page(size, of)._replace(**AFTER[order](place))
     except (binascii.Error, ValueError) as error:
         raise InvalidArgument(Violation("page_token", "is not one that this list gave")) from error
 
 
-def _after_number(size: int, token: str) -> Page:
-    number = int(token)
-    if not 0 <= number <= MAX_NUMBER or str(number) != token:
-        raise ValueError(token)
-    return Page(size, after_number=number)
+def _after_number(place: str) -> dict[str, Any]:
+    number = int(place)
+    if not 0 <= number <= MAX_NUMBER or str(number) != place:
+        raise ValueError(place)
+    return {"after_number": number}
 
 
-def _after_time(size: int, token: str) -> Page:
-    text, _, last_id = token.partition(" ")
+def _after_time(place: str) -> dict[str, Any]:
+    text, _, last_id = place.partition(" ")
     time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(token)
-    return Page(size, time, str(UUID(last_id)))
+    if time.isoformat() != text or time.utcoffset() != timedelta():
+        raise ValueError(place)
+    return {"after_time": time, **_after_id(last_id)}
 
 
-def _after_score(size: int, token: str) -> Page:
-    score, _, last_id = token.partition(" ")
-    if repr(float(score)) != score or not math.isfinite(float(score)):
-        raise ValueError(token)
-    return Page(size, after_score=float(score), after_id=str(UUID(last_id)))
+def _after_score(place: str) -> dict[str, Any]:
+    text, _, last_id = place.partition(" ")
+    score = float(text)
+    if repr(score) != text or not math.isfinite(score):
+        raise ValueError(place)
+    return {"after_score": score, **_after_id(last_id)}
 
 
-def _after_id(size: int, token: str) -> Page:
-    if str(UUID(token)) != token:
-        raise ValueError(token)
-    return Page(size, after_id=token)
+def _after_id(place: str) -> dict[str, Any]:
+    if str(UUID(place)) != place:
+        raise ValueError(place)
+    return {"after_id": place}
 
 
-AFTER: Final[dict[Order, Callable[[int, str], Page]]] = {
+AFTER: Final[dict[Order, Callable[[str], dict[str, Any]]]] = {
     "time": _after_time,
     "score": _after_score,
     "number": _after_number,
     "id": _after_id,
 }
-
-
-def fitting(messages: Iterable[M]) -> list[M]:
-    """The first of the messages, ending early rather than outgrow what clients receive by default."""
-    taken: list[M] = []
-    size = 0
-    for message in messages:
-        size += message.ByteSize()
-        if taken and size > MAX_BYTES:
-            break
-        taken.append(message)
-    return taken
 
 
 class Filling(Generic[M]):
@@ -131,7 +125,7 @@ class Filling(Generic[M]):
         message = self._message_of(row)
         self._size += message.ByteSize()
         if len(self.messages) == self._page.size or (self.messages and self._size > MAX_BYTES):
-            self.token = base64.urlsafe_b64encode(_place(self._last).encode()).decode()
+            self.token = base64.urlsafe_b64encode(f"{self._page.of} {_place(self._last)}".encode()).decode()
             return False
         self.messages.append(message)
         self._last = row

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from ai_grpc.errors import InvalidArgument, Violation
+from ai_grpc.errors import InvalidArgument, Violation, miscounted
 from ai_grpc.evaluation import Prices
 from ai_grpc.exchange.checks import MAX_VIOLATIONS, PRICE_RULE, TIME_RULE, is_price, is_time
 from ai_grpc.v1 import performance_pb2 as pb
@@ -22,8 +22,8 @@ Series = pb.EvaluateSignalsRequest.PriceSeries
 
 async def prices_by_symbol(series: Sequence[Series]) -> dict[str, Prices]:
     """The prices of each symbol. Raises InvalidArgument."""
-    if len(series) > MAX_SERIES:
-        raise InvalidArgument(Violation("series", f"must have at most {MAX_SERIES} elements, not {len(series)}"))
+    if miscount := miscounted("series", len(series), 0, MAX_SERIES):
+        raise InvalidArgument(*miscount)
     prices: dict[str, Prices] = {}
     violations: list[Violation] = []
     for index, one in enumerate(series):
@@ -32,9 +32,8 @@ async def prices_by_symbol(series: Sequence[Series]) -> dict[str, Prices]:
             violations.append(Violation(f"{place}.symbol", "must have 1 to 32 characters"))
         if one.symbol in prices:
             violations.append(Violation(f"{place}.symbol", "occurs twice"))
-        if not 1 <= len(one.prices) <= MAX_PRICES:
-            rule = f"must have 1 to {MAX_PRICES} elements, not {len(one.prices)}"
-            violations.append(Violation(f"{place}.prices", rule))
+        if miscount := miscounted(f"{place}.prices", len(one.prices), 1, MAX_PRICES):
+            violations += miscount
             continue
         prices[one.symbol] = await _prices(one, place, violations)
     if violations:

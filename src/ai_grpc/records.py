@@ -11,10 +11,12 @@ import asyncpg
 from google.protobuf.message import Message
 
 from ai_grpc.batches import Batch, insert, numbered
-from ai_grpc.db import ACQUIRE_TIMEOUT, load_queries
+from ai_grpc.db import acquired, load_queries
 from ai_grpc.errors import AlreadyExists, InvalidArgument, missing, taken
+from ai_grpc.exchange.checks import check_range
 from ai_grpc.fields import guards, reader
 from ai_grpc.pagination import Filling, Order, page_of
+from ai_grpc.turns import Turns
 
 # A parameter of a query is named as the field it comes from; not the casts.
 PARAMETER: Final = re.compile(r"(?<!:):([a-z]\w*)")
@@ -47,13 +49,13 @@ class Records:
         """The first row of a query, or None. Its parameters are `given`, or else fields of the request, which is the
         part of it that `place` names. Raises InvalidArgument for a field that cannot be sent."""
         sql, arguments = self._call(query, request, given, place)
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+        async with acquired(self._pool) as connection:
             return await connection.fetchrow(sql, *arguments)
 
     async def rows(self, query: str, request: Message, *, fresh: bool = False, **given: Any) -> list[Any]:
         """All rows of such a query, which bounds their number itself; if `fresh`, with all that was written before."""
         sql, arguments = self._call(query, request, given)
-        async with (self._pool if fresh else self._reads).acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+        async with acquired(self._pool if fresh else self._reads) as connection:
             return list(await connection.fetch(sql, *arguments))
 
     async def one(self, kind: type[M], query: str, request: Message, key: str, place: str = "", **given: Any) -> M:
@@ -80,14 +82,20 @@ class Records:
         """A page of messages, and the token of the next. The query has the parameter page_limit, and page_time or
         page_score and page_id, or page_number, or page_id alone, as parameters and columns."""
         names = self._queries[query][1]
-        page = page_of(request, next(order for order in ORDERS if f"page_{order}" in names))
+        if "end_time" in names:
+            check_range(request)
+        page = page_of(request, query, next(order for order in ORDERS if f"page_{order}" in names))
         given |= {"page_time": page.after_time, "page_score": page.after_score, "page_number": page.after_number}
         sql, arguments = self._call(query, request, {**given, "page_id": page.after_id, "page_limit": page.size + 1})
         filling = Filling(page, partial(message_of, kind))
-        async with self._reads.acquire(timeout=ACQUIRE_TIMEOUT) as connection, connection.transaction(readonly=True):
+        async with acquired(self._reads) as connection, connection.transaction(readonly=True):
             cursor = await connection.cursor(sql, *arguments)
-            while (rows := await cursor.fetch(filling.expected)) and all(map(filling.take, rows)):
-                continue
+            turns = Turns()
+            while rows := await cursor.fetch(filling.expected):
+                for row in rows:
+                    if not filling.take(row):
+                        return filling.messages, filling.token
+                    await turns.after(filling.messages[-1])
         return filling.messages, filling.token
 
     async def write(
@@ -130,7 +138,7 @@ class Records:
 
         Raises AlreadyExists, or InvalidArgument or NotFound for the first item at fault, and then nothing is written.
         """
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+        async with acquired(self._pool) as connection:
             return await insert(connection, batch)
 
     async def write_with(self, query: str, request: Message, field: str) -> Any:
@@ -145,9 +153,9 @@ class Records:
         if not items:
             nothing: dict[str, Any] = {name: [] for name in names if name not in fields}
             return await self.row(query, request, **nothing)
-        batch = Batch((sql, names), own, items, numbered(field, len(items)))
+        batch = Batch((sql, names), own, items, numbered(field, len(items), least=0))
         await batch.read()
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+        async with acquired(self._pool) as connection:
             rows = await insert(connection, batch, within=request)
         return next(iter(rows), None)
 

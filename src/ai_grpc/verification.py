@@ -12,7 +12,7 @@ from ai_grpc import migrations
 from ai_grpc.settings import Settings
 
 VERSIONS: Final = range(15, 19)
-LINES: Final = ("append", "tail", "notify", "topics", "topics notify", "sweep")
+LINES: Final = ("append", "tail", "notify", "topics", "topics notify", "sweep", "upkeep")
 FUNCTIONS: Final = [
     "append_signals",
     "end_signal",
@@ -51,6 +51,13 @@ SELECT min(room) FROM (
 """
 
 
+# As a person reaches it: without an address it is a socket, in the first of these directories.
+ADDRESS: Final = """
+SELECT session_user AS user, current_database() AS database, current_setting('port') AS port,
+  coalesce(host(inet_server_addr()), split_part(current_setting('unix_socket_directories'), ',', 1)) AS host
+"""
+
+
 class Verdict(Enum):
     """Whether the service can work with what was found."""
 
@@ -70,13 +77,19 @@ class Finding:
 
 async def findings(connection: asyncpg.Connection, settings: Settings) -> list[Finding]:
     """Everything that was looked at, in the order in which to put it right."""
-    found = [await _version(connection), await _encryption(connection), await _durability(connection)]
+    found = [await look(connection) for look in (_address, _version, _encryption, _durability)]
     schema = await _schema(connection)
     role = await _role(connection, settings.database_role)
     found += [schema, role]
     if schema.verdict is not Verdict.BAD and role.verdict is Verdict.GOOD:
         found += [await _rights(connection, settings.database_role), await _log(connection)]
     return [*found, await _room(connection, settings)]
+
+
+async def _address(connection: asyncpg.Connection) -> Finding:
+    row = await connection.fetchrow(ADDRESS)
+    text = f"psql -h {row['host']} -p {row['port']} -U {row['user']} {row['database']}"
+    return Finding("address", Verdict.GOOD, text)
 
 
 async def _version(connection: asyncpg.Connection) -> Finding:

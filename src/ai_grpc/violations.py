@@ -16,8 +16,16 @@ from ai_grpc.exchange.checks import is_uuid
 # How PostgreSQL words a text that is no value of a type, or one that the type cannot hold.
 TEXT: Final = re.compile(r'^(?:invalid input syntax for|value|.*out of range).*?"(?P<text>.*)"', re.DOTALL)
 
-# Columns that the specification names otherwise than the contract, where a CHECK cannot say it.
-FIELDS: Final = {"timestamp": "event_time"}
+# Columns that have another name than the field of a request, where a constraint cannot say it.
+FIELDS: Final = {"timestamp": "event_time", "training_metrics": "series"}
+
+# How the words of constraints begin, and how those of a violation do. The first that fits is taken.
+DEMANDS: Final = {
+    "is required": "is required",
+    "is not ": "must not be ",
+    "is ": "must be ",
+    "has ": "must have ",
+}
 REFERENCE: Final = re.compile(r"^Key \((?P<column>\w+)\)=\((?P<value>.*)\) is not present")
 
 # The path of a field, its name, and its value.
@@ -41,13 +49,24 @@ def refused(error: Exception, message: Message, path: str = "", within: Message 
 
 def _violated(error: asyncpg.IntegrityConstraintViolationError, fields: Sequence[Field], path: str) -> InvalidArgument:
     """The field that a constraint's name begins with: `version_has_1_to_20_characters` speaks of `version`."""
-    name = error.constraint_name or f"{error.column_name}_is_required"
+    name = error.constraint_name or ""
     if isinstance(error, asyncpg.NotNullViolationError):
         # From PostgreSQL 18 on these have names, which are made from the table's.
-        name = f"{FIELDS.get(error.column_name, error.column_name)}_is_required"
-    candidates = [(place, field) for place, field, _ in fields if name.startswith(f"{field}_")]
-    place, field = max(candidates, key=lambda candidate: len(candidate[1]), default=(path[:-1] or "request", ""))
-    return InvalidArgument(Violation(place, name.removeprefix(f"{field}_").replace("_", " ")))
+        name = f"{error.column_name}_is_required"
+    names = [name, *(field + name.removeprefix(column) for column, field in FIELDS.items() if name.startswith(column))]
+    candidates = [(place, field, name) for name in names for place, field, _ in fields if name.startswith(f"{field}_")]
+    nobody = path[:-1] or "request", "", name
+    place, field, name = max(candidates, key=lambda candidate: len(candidate[1]), default=nobody)
+    return InvalidArgument(Violation(place, _sentence(name.removeprefix(f"{field}_").replace("_", " "))))
+
+
+def _sentence(words: str) -> str:
+    """What a constraint demands, as a demand."""
+    for beginning, demand in DEMANDS.items():
+        if words.startswith(beginning):
+            words = demand + words.removeprefix(beginning)
+            break
+    return words.replace(" kib", " KiB").replace(" mib", " MiB")
 
 
 def _unstorable(error: Exception, fields: Sequence[Field], path: str) -> InvalidArgument:

@@ -170,10 +170,10 @@ async def test_the_bounds_themselves_are_accepted(database: str) -> None:
     async with an_exchange(database) as channel:
         model = await an_active_model(channel)
         least = a_signal(model, symbol="x", confidence=0, price_target="-999999999.999999", metadata={})
-        least.signal_time.FromJsonString("0001-01-01T00:00:00Z")
+        least.signal_time.FromJsonString("0001-01-01T00:00:00.000001Z")
         most = a_signal(model, symbol="€" * 32, confidence=1, pattern_id=2**63 - 1, trade_plan_id=-(2**63))
-        most.signal_time.FromJsonString("9999-12-31T23:59:59.999998Z")
-        most.expire_time.FromJsonString("9999-12-31T23:59:59.999999Z")
+        most.signal_time.FromJsonString("9999-12-31T23:59:59.999997Z")
+        most.expire_time.FromJsonString("9999-12-31T23:59:59.999998Z")
         most.metadata.update({"text": "x" * (16_384 - len('{"text": ""}'))})
         deep = a_signal(model, metadata=DEEP["level"])
         signals = [least, most, deep, *(a_signal(model) for _ in range(997))]

@@ -33,7 +33,7 @@ def good() -> st.SearchStrategy[dict[str, Any]]:
     text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=10)
     symbol = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=32)
     price = st.just("") | st.from_regex(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?", fullmatch=True)
-    times = st.builds(Timestamp, seconds=st.integers(-62_135_596_800, 253_402_300_799), nanos=st.integers(0, 10**9 - 1))
+    times = st.builds(Timestamp, seconds=st.integers(-62_135_596_799, 253_402_300_798), nanos=st.integers(0, 10**9 - 1))
     # PostgreSQL knows no negative zero.
     numbers = st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)
     values = st.recursive(

@@ -17,7 +17,7 @@ import grpc
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, most_connections, no_appends, waiting_appends
+from tests.faults.database import administrator, most_connections, no_appends, until, waiting_appends
 from tests.faults.history import check_log, the_log
 from tests.server import serving
 from tests.signals import a_signal, an_active_model, details, refusal
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 CALLS: Final = 2000
 MOST_CALLS: Final = 400
 MOST_WAITING: Final = 1000
-MOST_CONNECTIONS: Final = Counter(append=1, tail=1, notify=1, topics=1, sweep=1, calls=3, reads=2, replay=2)
+MOST_CONNECTIONS: Final = Counter(append=1, tail=1, notify=1, topics=1, sweep=1, upkeep=1, calls=3, reads=2, replay=2)
+CALLS_WAITING: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'ai_grpc calls' AND wait_event_type = 'Lock'
+"""
 SETTINGS: Final = {
     "AI_GRPC_MAX_CONCURRENT_CALLS": str(MOST_CALLS),
     "AI_GRPC_APPEND_QUEUE_ROWS": str(MOST_WAITING),
@@ -55,7 +59,7 @@ async def test_any_number_of_calls_hold_no_more_connections_than_are_set(databas
         assert most <= MOST_CONNECTIONS
         assert most["calls"] == MOST_CONNECTIONS["calls"]
         assert most["replay"] == MOST_CONNECTIONS["replay"]
-        assert set(outcomes) <= {"OK", f"OVERLOADED {MOST_CALLS}"}
+        assert set(outcomes) <= {"OK", f"OVERLOADED {MOST_CALLS}", "OVERLOADED connections"}
     check_log(await the_log(database))
 
 
@@ -70,6 +74,19 @@ async def test_calls_over_the_bound_are_refused_and_the_others_wait(database: st
         outcomes = await asyncio.gather(*calls)
     assert outcomes.count("OK") == MOST_CALLS
     assert len(await the_log(database)) == MOST_CALLS
+
+
+async def test_who_waits_too_long_for_a_connection_is_told_when_to_come_back(database: str, tmp_path: Path) -> None:
+    async with _exchange(database, tmp_path) as (stubs, model_id, admin):
+        known = [a_signal(model_id) for _ in range(MOST_CONNECTIONS["calls"])]
+        await _publish(stubs[0], known)
+        async with no_appends(admin):
+            # Each holds a connection while it waits for the lock.
+            ends = [_start(_cancel(stubs[0], signal)) for signal in known]
+            await until(admin, CALLS_WAITING, len(known))
+            read = stubs[1].GetSignal(pb.GetSignalRequest(signal_id=known[0].signal_id), timeout=20)
+            assert await _outcome(read) == "OVERLOADED connections"
+        assert await asyncio.gather(*ends) == ["OK"] * len(known)
 
 
 async def test_signals_over_the_bound_are_refused_and_the_others_wait(database: str, tmp_path: Path) -> None:
@@ -122,7 +139,7 @@ async def _outcome(call: Awaitable[Any]) -> str:
         if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
             raise
         found = details(error)
-        return f"{found.reason} {found.metadata['limit']}" if found.retry_delay else "no RetryInfo"
+        return f"{found.reason} {found.metadata.get('limit', 'connections')}" if found.retry_delay else "no RetryInfo"
     return "OK"
 
 
@@ -145,6 +162,11 @@ async def _any_call(stub: SignalServiceAsyncStub, model_id: str, known: Sequence
             state = pb.SIGNAL_STATE_EXECUTED
             request = pb.UpdateSignalStateRequest(signal_id=signal.signal_id, state=state)
             await stub.UpdateSignalState(request, timeout=40)
+
+
+async def _cancel(stub: SignalServiceAsyncStub, signal: pb.Signal) -> None:
+    request = pb.UpdateSignalStateRequest(signal_id=signal.signal_id, state=pb.SIGNAL_STATE_CANCELLED)
+    await stub.UpdateSignalState(request, timeout=40)
 
 
 async def _read(stub: SignalServiceAsyncStub, count: int) -> None:

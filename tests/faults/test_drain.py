@@ -12,14 +12,15 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from ai_grpc.v1 import features_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
-from ai_grpc.v1 import streams_pb2
+from ai_grpc.v1.features_pb2_grpc import FeatureServiceStub
 from tests.faults.bare import stubs_of
 from tests.faults.database import administrator, no_appends, waiting_appends
 from tests.faults.history import check_log, the_log
 from tests.load import load_on
 from tests.server import serving
-from tests.signals import a_signal, an_active_model, reason
+from tests.signals import a_signal, an_active_model, reason, refusal
 
 if TYPE_CHECKING:
     from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
@@ -27,6 +28,38 @@ if TYPE_CHECKING:
 Message = TypeVar("Message")
 SETTINGS: Final = {"AI_GRPC_LOG_LEVEL": "WARNING"}
 GRACE: Final = 10
+FEATURES: Final = """
+INSERT INTO ai_trading.feature_data (symbol, timestamp, feature_set_name, features, raw_data_hash)
+SELECT 'AAPL', '2026-01-01'::timestamptz + n * INTERVAL '1 minute', 'large',
+  jsonb_build_object('text', repeat('x', 60000)), repeat('0', 64)
+FROM generate_series(0, 999) AS n
+"""
+
+
+async def test_a_long_read_of_features_is_told_that_the_server_ends(database: str, tmp_path: Path) -> None:
+    async with (
+        serving(database, tmp_path / "log", SETTINGS) as server,
+        grpc.aio.insecure_channel(server.target) as channel,
+        administrator(database) as admin,
+        asyncio.timeout(30),
+    ):
+        # More than fits between a server and a client that does not read.
+        await admin.execute(FEATURES)
+        request = features_pb2.ReadFeaturesRequest(feature_set_name="large")
+        request.start_time.FromJsonString("2026-01-01T00:00:00Z")
+        request.end_time.FromJsonString("2027-01-01T00:00:00Z")
+        reading = aiter(FeatureServiceStub(channel).ReadFeatures(request))
+        assert (await anext(reading)).vectors
+        ending = asyncio.create_task(server.terminate())
+        error = await refusal(_all(reading))
+        assert (error.code(), reason(error)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        assert await ending == 0
+
+
+async def _all(reading: AsyncIterable[object]) -> None:
+    async for _ in reading:
+        # Slower than the server can write, so that it is in the middle.
+        await asyncio.sleep(0.01)
 
 
 async def test_everyone_is_answered_before_the_server_ends(database: str, tmp_path: Path) -> None:

@@ -217,6 +217,8 @@ FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"create_time": Timestamp(seconds=1)}, "create_time"),
     ({"max_drawdown": math.nan}, "max_drawdown"),
     ({"max_drawdown": math.inf}, "max_drawdown"),
+    ({"max_drawdown": -0.12}, "max_drawdown"),
+    ({"rewards": [1e308] * 10_000}, "rewards"),
     *(
         ({"final_portfolio_value": text}, "final_portfolio_value")
         for text in ("1000000000", "-1000000000", "0.0000001", "NaN", "Infinity", "1,5", "1e3", "x", "a\0b")

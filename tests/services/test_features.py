@@ -298,6 +298,30 @@ async def test_what_is_put_is_read_back_equal(database: str, contents: list[dict
             assert found.vector == vector
 
 
+async def test_the_future_is_not_the_latest(database: str) -> None:
+    async with an_exchange(database) as channel:
+        now, far = Timestamp(), Timestamp(seconds=17_958_920_021)
+        now.GetCurrentTime()
+        now.seconds -= 10
+        await put(channel, a_vector(event_time=now, features=a_struct(rsi=51)), a_vector(event_time=far))
+        [found] = await latest(channel, max_age=Duration(seconds=60))
+        assert (found.status, dict(found.vector.features)) == (pb.FeatureLookup.STATUS_PRESENT, {"rsi": 51})
+        [found] = await as_of(channel, 0, as_of=far)
+        assert found.vector.event_time == far
+
+
+async def test_more_features_than_a_message_holds_are_refused_before_they_are_sent(database: str) -> None:
+    async with an_exchange(database) as channel:
+        await put(channel, a_vector(features=a_struct(values=[1] * 21_000)))
+        for count, ok in ((16, True), (17, False)):
+            call = latest(channel, symbols=["AAPL"] * count)
+            if ok:
+                assert {found.status for found in await call} == {pb.FeatureLookup.STATUS_PRESENT}
+            else:
+                error = await refusal(call)
+                assert details(error)[:3] == ("INVALID_FIELD", {}, ["symbols"])
+
+
 FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"symbol": ""}, "symbol"),
     ({"symbol": "x" * 33}, "symbol"),
@@ -348,6 +372,9 @@ QUESTIONS: Final[list[tuple[Any, dict[str, Any], str]]] = [
     (read, {"start_time": None}, "start_time"),
     (read, {"end_time": None}, "end_time"),
     (read, {"start_time": FAR}, "start_time"),
+    (read, {"start_time": at(5), "end_time": at(5)}, "end_time"),
+    (latest, {"max_age": Duration(seconds=1, nanos=-1)}, "max_age"),
+    (latest, {"max_age": Duration(seconds=1, nanos=10**9)}, "max_age"),
     (read, {"end_time": FAR}, "end_time"),
     (read, {"known_by": FAR}, "known_by"),
     (read, {"symbols": ["A"] * 1001}, "symbols"),

@@ -115,15 +115,32 @@ async def test_a_series_has_a_length_at_most_and_metrics_a_size(database: str) -
         for offset in range(0, 100_000, 10_000):
             await append(channel, session_id, piece("loss", offset, *[1] * 10_000))
         error = await refusal(append(channel, session_id, piece("loss", 100_000, 1)))
-        assert details(error)[:3] == ("INVALID_FIELD", {}, ["series[0].values"])
+        assert details(error)[:3] == ("INVALID_FIELD", {}, ["series[0].offset"])
         session = await the_session(channel, session_id)
         assert session.training_metrics == a_struct(loss=[1] * 100_000)
         error = await refusal(append(channel, session_id, text="x" * 1_000_000))
         assert (error.code(), details(error)[:3]) == (
             grpc.StatusCode.INVALID_ARGUMENT,
-            ("INVALID_FIELD", {}, ["request"]),
+            ("INVALID_FIELD", {}, ["series"]),
         )
-        assert "at most" in str(error.details())
+        assert error.details() == "series must have at most 960 KiB"
+
+
+async def test_a_series_and_a_fact_do_not_take_each_others_place(database: str) -> None:
+    async with an_exchange(database) as channel:
+        session_id = await a_running_session(channel)
+        await append(channel, session_id, piece("loss", 0, 3, 2), best=1)
+        before = await the_session(channel, session_id)
+        for call, name, length in (
+            (append(channel, session_id, loss=1), "loss", "2"),
+            (append(channel, session_id, piece("best", 0, 1)), "best", "0"),
+            (append(channel, session_id, piece("other", 0, 1), other=1), "other", "1"),
+        ):
+            error = await refusal(call)
+            assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+            metadata = {"session_id": session_id, "name": name, "length": length}
+            assert details(error)[:2] == ("SERIES_OUT_OF_STEP", metadata)
+        assert (await the_session(channel, session_id)).training_metrics == before.training_metrics
 
 
 FAULTS: Final[list[tuple[list[Series], dict[str, Any], list[str]]]] = [
@@ -134,13 +151,14 @@ FAULTS: Final[list[tuple[list[Series], dict[str, Any], list[str]]]] = [
     ([piece("a", -1, 1)], {}, ["series[0].offset"]),
     ([piece("a", 0)], {}, ["series[0].values"]),
     ([piece("a", 0, *[1] * 10_001)], {}, ["series[0].values"]),
-    ([piece("a", 2**31 - 1, 1)], {}, ["series[0].values"]),
+    ([piece("a", 2**31 - 1, 1)], {}, ["series[0].offset"]),
     ([piece("a", 0, math.nan)], {}, ["series[0].values"]),
     ([piece("a", 0, 1), piece("b", 0, 1, -math.inf)], {}, ["series[1].values"]),
     ([piece(str(n), 0, 1) for n in range(101)], {}, ["series"]),
     ([piece("", -1)], {}, ["series[0].name", "series[0].offset", "series[0].values"]),
     ([], {"rate": math.nan}, ["facts"]),
     ([], {"text": "\0"}, ["facts"]),
+    ([], {"rate": 1, "losses": [0.5]}, ["facts.losses"]),
 ]
 
 

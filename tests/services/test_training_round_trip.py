@@ -53,7 +53,7 @@ EPISODES: Final = st.fixed_dictionaries(
         "total_reward": st.floats(allow_nan=False, allow_infinity=False),
         "episode_length": st.integers(0, 2**31 - 1),
         "final_portfolio_value": st.just("") | st.from_regex(r"-?[1-9][0-9]{0,8}(\.[0-9]{0,5}[1-9])?", fullmatch=True),
-        "max_drawdown": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        "max_drawdown": st.none() | st.floats(0, allow_infinity=False),
         "actions_taken": st.lists(NUMBERS, max_size=5),
         "rewards": st.lists(NUMBERS, max_size=5),
         "episode_end_reason": TEXT,

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.db import json_of
-from ai_grpc.errors import InvalidArgument, Violation
+from ai_grpc.errors import InvalidArgument, Violation, miscounted
 from ai_grpc.v1 import signals_pb2 as pb
 
 MAX_SIGNALS: Final = 1000
@@ -25,9 +25,10 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-f
 is_price: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?").fullmatch
 _PRICES: Final = ("price_target", "stop_loss", "take_profit", "reference_price")
 _TYPES: Final = {pb.SIGNAL_TYPE_BUY: "BUY", pb.SIGNAL_TYPE_SELL: "SELL", pb.SIGNAL_TYPE_HOLD: "HOLD"}
-_EARLIEST: Final = -62_135_596_800
-_LATEST: Final = 253_402_300_799
-TIME_RULE: Final = "must be a time between the years 1 and 9999"
+# The first and the last microsecond of the years 1 to 9999, which asyncpg takes for infinities.
+_FIRST: Final = -62_135_596_800_000_000
+_LAST: Final = 253_402_300_799_999_999
+TIME_RULE: Final = "must be a time within the years 1 to 9999, but for their first and last microsecond"
 PRICE_RULE: Final = "must be a decimal number of at most 9 digits before the point and 6 after it"
 
 Row = tuple[Any, ...]
@@ -48,7 +49,7 @@ def publication(signals: Sequence[pb.Signal]) -> Publication:
     Raises InvalidArgument with all violations.
     """
     if not 1 <= len(signals) <= MAX_SIGNALS:
-        raise InvalidArgument(Violation("signals", f"must hold 1 to {MAX_SIGNALS} signals, not {len(signals)}"))
+        raise InvalidArgument(*miscounted("signals", len(signals), 1, MAX_SIGNALS))
     rows: list[Row] = []
     violations: list[Violation] = []
     first: dict[str, int] = {}
@@ -165,7 +166,16 @@ def _microseconds(signal: pb.Signal, field: TimeField, faults: list[tuple[str, s
 
 def is_time(seconds: int, nanos: int) -> bool:
     """Whether PostgreSQL and Python can hold the time."""
-    return _EARLIEST <= seconds <= _LATEST and 0 <= nanos < 1_000_000_000
+    return _FIRST < seconds * 1_000_000 + nanos // 1000 < _LAST and 0 <= nanos < 1_000_000_000
+
+
+def check_range(request: Any) -> None:
+    """Whether the range from `start_time` to before `end_time` holds anything. Raises InvalidArgument."""
+    if request.HasField("start_time") and request.HasField("end_time"):
+        check_time("start_time", start := request.start_time)
+        check_time("end_time", end := request.end_time)
+        if (end.seconds, end.nanos) <= (start.seconds, start.nanos):
+            raise InvalidArgument(Violation("end_time", "must be later than start_time"))
 
 
 def check_time(field: str, time: Timestamp) -> None:
@@ -194,8 +204,7 @@ def check_ids(ids: Mapping[str, Sequence[str]]) -> None:
 
 
 def _id_violations(field: str, ids: Sequence[str]) -> Iterator[Violation]:
-    if len(ids) > MAX_FILTER_VALUES:
-        yield Violation(field, f"must hold at most {MAX_FILTER_VALUES} values")
+    yield from miscounted(field, len(ids), 0, MAX_FILTER_VALUES)
     for index, each in enumerate(ids[:MAX_FILTER_VALUES]):
         if not is_uuid(each):
             yield Violation(f"{field}[{index}]", "must be a UUID")
@@ -216,9 +225,9 @@ def check_selection(
     """
     violations = list(_id_violations(f"{path}model_ids", model_ids))
     violations += (
-        Violation(f"{path}symbols[{index}]", "must have 1 to 32 printable characters")
+        Violation(f"{path}symbols[{index}]", "must have 1 to 32 characters, none of them NUL")
         for index, symbol in enumerate(symbols[:MAX_FILTER_VALUES])
-        if not 1 <= len(symbol) <= 32 or not symbol.isprintable()
+        if not 1 <= len(symbol) <= 32 or "\0" in symbol
     )
     sized: list[tuple[str, Sequence[object]]] = [("symbols", symbols)]
     for field, values, known in enums:
@@ -229,11 +238,8 @@ def check_selection(
             for index, value in enumerate(values[:MAX_FILTER_VALUES])
             if value not in allowed
         )
-    violations += (
-        Violation(f"{path}{field}", f"must hold at most {MAX_FILTER_VALUES} values")
-        for field, values in sized
-        if len(values) > MAX_FILTER_VALUES
-    )
+    for name, held in sized:
+        violations += miscounted(f"{path}{name}", len(held), 0, MAX_FILTER_VALUES)
     if not 0 <= min_confidence <= 1:
         violations.append(Violation(f"{path}min_confidence", "must be between 0 and 1"))
     if not 0 <= min_severity < math.inf:

@@ -25,31 +25,40 @@ WITH given AS (
 SELECT count(*) AS stored FROM stored
 
 -- name: look_up_features
+WITH found AS (
+  SELECT
+    s.symbol, s.place AS symbol_place, n.feature_set_name, n.place AS set_place, m.event_time, m.features,
+    m.raw_data_hash, m.extraction_method, m.create_time, a.fresh,
+    coalesce(sum(octet_length(m.features::text)) FILTER (WHERE a.fresh) OVER (), 0) > :max_bytes::bigint AS too_many_bytes
+  FROM unnest(:symbols::text[]) WITH ORDINALITY AS s (symbol, place)
+  CROSS JOIN unnest(:feature_set_names::text[]) WITH ORDINALITY AS n (feature_set_name, place)
+  -- Now, unless a time is given: whoever has a wrong clock does not have the latest for ever.
+  CROSS JOIN (SELECT coalesce(:as_of::timestamptz, statement_timestamp()) AS as_of) AS moment
+  LEFT JOIN LATERAL (
+    SELECT m.*
+    FROM feature_data AS f, feature_vector_message(f) AS m
+    WHERE f.symbol = s.symbol AND f.feature_set_name = n.feature_set_name
+      AND f.timestamp <= moment.as_of
+      AND f.created_at <= coalesce(:known_by::timestamptz, 'infinity')
+    ORDER BY f.timestamp DESC
+    LIMIT 1
+  ) AS m ON TRUE,
+  LATERAL (SELECT coalesce(moment.as_of - m.event_time <= :max_age::interval, TRUE)) AS a (fresh)
+)
 SELECT
   CASE
-    WHEN m.event_time IS NULL THEN 'STATUS_NOT_FOUND'
-    WHEN a.fresh THEN 'STATUS_PRESENT'
+    WHEN f.event_time IS NULL THEN 'STATUS_NOT_FOUND'
+    WHEN f.fresh THEN 'STATUS_PRESENT'
     ELSE 'STATUS_OUTSIDE_MAX_AGE'
   END AS status,
-  s.symbol, m.event_time, n.feature_set_name,
-  CASE WHEN a.fresh THEN m.features END AS features, CASE WHEN a.fresh THEN m.raw_data_hash END AS raw_data_hash,
-  CASE WHEN a.fresh THEN m.extraction_method END AS extraction_method,
-  CASE WHEN a.fresh THEN m.create_time END AS create_time
-FROM unnest(:symbols::text[]) WITH ORDINALITY AS s (symbol, place)
-CROSS JOIN unnest(:feature_set_names::text[]) WITH ORDINALITY AS n (feature_set_name, place)
-LEFT JOIN LATERAL (
-  SELECT m.*
-  FROM feature_data AS f, feature_vector_message(f) AS m
-  WHERE f.symbol = s.symbol AND f.feature_set_name = n.feature_set_name
-    AND f.timestamp <= coalesce(:as_of::timestamptz, 'infinity')
-    AND f.created_at <= coalesce(:known_by::timestamptz, 'infinity')
-  ORDER BY f.timestamp DESC
-  LIMIT 1
-) AS m ON TRUE,
-LATERAL (
-  SELECT coalesce(coalesce(:as_of, clock_timestamp()) - m.event_time <= :max_age::interval, TRUE)
-) AS a (fresh)
-ORDER BY s.place, n.place
+  f.symbol, f.event_time, f.feature_set_name,
+  CASE WHEN f.fresh AND NOT f.too_many_bytes THEN f.features END AS features,
+  CASE WHEN f.fresh THEN f.raw_data_hash END AS raw_data_hash,
+  CASE WHEN f.fresh THEN f.extraction_method END AS extraction_method,
+  CASE WHEN f.fresh THEN f.create_time END AS create_time,
+  f.too_many_bytes
+FROM found AS f
+ORDER BY f.symbol_place, f.set_place
 
 -- name: read_features
 SELECT m.*

@@ -82,7 +82,9 @@ FROM (
   ORDER BY latest.model_id
   LIMIT :page_limit
 ) AS page
-JOIN model_performance AS p USING (performance_id), model_performance_message(p) AS m
+CROSS JOIN LATERAL (
+  SELECT p AS performance FROM model_performance AS p WHERE p.performance_id = page.performance_id LIMIT 1
+) AS found, model_performance_message(found.performance) AS m
 ORDER BY page.model_id
 
 -- name: get_calibration

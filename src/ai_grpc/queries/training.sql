@@ -39,12 +39,12 @@ WHERE session_id = :session_id AND status = 'running'
 
 -- name: get_training_session
 SELECT m.*
-FROM training_sessions AS s, training_session_message(s) AS m
+FROM training_sessions AS s, training_session_message(s, FALSE) AS m
 WHERE s.session_id = :session_id
 
 -- name: list_training_sessions
 SELECT s.start_time AS page_time, s.session_id AS page_id, m.*
-FROM training_sessions AS s, training_session_message(s) AS m
+FROM training_sessions AS s, training_session_message(s, TRUE) AS m
 WHERE (:page_time::timestamptz IS NULL OR (s.start_time, s.session_id) < (:page_time, :page_id::uuid))
   AND (:model_id::text = '' OR s.model_id = nullif(:model_id, '')::uuid)
   AND (:state::text IS NULL OR s.status = lower(:state))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, cast
@@ -11,15 +12,19 @@ import grpc
 from google.protobuf.message import Message
 
 from ai_grpc.batches import Batch
-from ai_grpc.errors import InvalidArgument, Violation
+from ai_grpc.errors import InvalidArgument, Violation, draining, miscounted
+from ai_grpc.exchange.checks import check_range
 from ai_grpc.ingest import ingest
-from ai_grpc.pagination import fitting
+from ai_grpc.pagination import MAX_BYTES
 from ai_grpc.records import Records, message_of
+from ai_grpc.turns import Turns
 from ai_grpc.v1 import features_pb2 as pb
 from ai_grpc.v1.features_pb2_grpc import FeatureServiceServicer
 
 MAX_LOOKUPS: Final = 1000
 MAX_SYMBOLS: Final = 1000
+# Of all features found, as JSON: in a message they take up to four times as much.
+MAX_JSON: Final = 1024 * 1024
 FIRST_PAGE: Final = 64
 MAX_PAGE: Final = 1000
 
@@ -31,10 +36,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class FeatureServicer(FeatureServiceServicer):
-    """Answers from the records of features."""
+    """Answers from the records of features; reading a range ends when the server is closing."""
 
-    def __init__(self, records: Records) -> None:
-        self._records = records
+    def __init__(self, records: Records, closing: asyncio.Event) -> None:
+        self._records, self._closing = records, closing
 
     async def PutFeatures(self, request: pb.PutFeaturesRequest, context: Context) -> pb.PutFeaturesResponse:
         rows = await self._records.write("put_features", request.vectors, "vectors")
@@ -68,9 +73,11 @@ class FeatureServicer(FeatureServiceServicer):
             await self._records.rows("read_features", request, page_limit=limit, span=PAGE_SPAN, **after)
             or await self._records.rows("read_features", request, page_limit=limit, span=None, **after)
         ):
-            vectors = fitting(message_of(pb.FeatureVector, row) for row in rows)
+            vectors = await _fitting(rows)
             response = pb.ReadFeaturesResponse(vectors=vectors)
             yield response
+            if self._closing.is_set():
+                raise draining()
             after = {"after_time": rows[len(vectors) - 1]["event_time"], "after_symbol": vectors[-1].symbol}
             limit = max(1, min(2 * limit, MAX_PAGE, len(vectors) * PAGE_BYTES // response.ByteSize()))
 
@@ -80,8 +87,29 @@ class FeatureServicer(FeatureServiceServicer):
 
     async def _look_up(self, request: Any, **given: Any) -> list[pb.FeatureLookup]:
         _check_lookup(request)
-        rows = await self._records.rows("look_up_features", request, **given)
-        return [pb.FeatureLookup(status=row["status"], vector=message_of(pb.FeatureVector, row)) for row in rows]
+        rows = await self._records.rows("look_up_features", request, max_bytes=MAX_JSON, **given)
+        if rows[0]["too_many_bytes"]:
+            raise InvalidArgument(Violation("symbols", "must be fewer: their features have more than 1 MiB as JSON"))
+        lookups, turns = [], Turns()
+        for row in rows:
+            lookup = pb.FeatureLookup(status=row["status"], vector=message_of(pb.FeatureVector, row))
+            lookups.append(lookup)
+            await turns.after(lookup)
+        return lookups
+
+
+async def _fitting(rows: Sequence[Any]) -> list[pb.FeatureVector]:
+    """The vectors of the first rows, of as many as a client receives by default in one message, at least one."""
+    vectors: list[pb.FeatureVector] = []
+    size, turns = 0, Turns()
+    for row in rows:
+        vector = message_of(pb.FeatureVector, row)
+        size += vector.ByteSize()
+        if vectors and size > MAX_BYTES:
+            break
+        vectors.append(vector)
+        await turns.after(vector)
+    return vectors
 
 
 def _check_lookup(request: pb.GetLatestFeaturesRequest | pb.GetFeaturesAsOfRequest) -> None:
@@ -104,8 +132,9 @@ def _check_read(request: pb.ReadFeaturesRequest) -> None:
     _check_present(request, "start_time", "end_time")
     if not request.feature_set_name:
         raise InvalidArgument(Violation("feature_set_name", "is required"))
-    if len(request.symbols) > MAX_SYMBOLS:
-        raise InvalidArgument(Violation("symbols", f"must have at most {MAX_SYMBOLS} elements"))
+    if violations := miscounted("symbols", len(request.symbols), 0, MAX_SYMBOLS):
+        raise InvalidArgument(*violations)
+    check_range(request)
 
 
 def _check_present(request: Message, *fields: str) -> None:

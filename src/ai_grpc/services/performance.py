@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import grpc
 
-from ai_grpc.errors import AlreadyExists, Error, InvalidArgument, Violation, missing, taken
-from ai_grpc.exchange.checks import check_selection, is_uuid
+from ai_grpc.errors import AlreadyExists, Error, InvalidArgument, Violation, miscounted, missing, taken
+from ai_grpc.exchange.checks import MAX_VIOLATIONS, check_ids, is_uuid
 from ai_grpc.exchange.topics import Topics, TopicSelection, some
 from ai_grpc.judgment import judged_by, result
 from ai_grpc.price_series import prices_by_symbol
@@ -133,8 +133,8 @@ class PerformanceServicer(PerformanceServiceServicer):
 def _check_evaluation(request: pb.EvaluateSignalsRequest) -> None:
     """Raises InvalidArgument for anything but the prices."""
     ids = request.signal_ids
-    if not 0 < len(ids) <= MAX_SIGNALS:
-        raise InvalidArgument(Violation("signal_ids", f"must have 1 to {MAX_SIGNALS} elements, not {len(ids)}"))
+    if miscount := miscounted("signal_ids", len(ids), 1, MAX_SIGNALS):
+        raise InvalidArgument(*miscount)
     first: dict[str, int] = {}
     violations = []
     for number, signal_id in enumerate(ids):
@@ -145,7 +145,7 @@ def _check_evaluation(request: pb.EvaluateSignalsRequest) -> None:
     if request.HasField("max_holding_period") and request.max_holding_period.ToMicroseconds() <= 0:
         violations.append(Violation("max_holding_period", "must be longer than 0"))
     if violations:
-        raise InvalidArgument(*violations[:100])
+        raise InvalidArgument(*violations[:MAX_VIOLATIONS])
 
 
 def _exists(recorded: pb.Evaluation) -> AlreadyExists:
@@ -155,5 +155,5 @@ def _exists(recorded: pb.Evaluation) -> AlreadyExists:
 def _selection(request: pb.SubscribeModelPerformanceRequest) -> TopicSelection:
     """What a subscriber wants. Raises InvalidArgument."""
     model_ids = request.filter.model_ids
-    check_selection((), model_ids, [], 0, "filter.")
+    check_ids({"filter.model_ids": model_ids})
     return TopicSelection("PERFORMANCE", model_ids=some(model_id.lower() for model_id in model_ids))

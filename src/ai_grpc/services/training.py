@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Final
 
 import grpc
 
 from ai_grpc.batches import Batch
-from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation, missing
+from ai_grpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation, miscounted, missing
 from ai_grpc.fields import numbers
 from ai_grpc.ingest import ingest
 from ai_grpc.lifecycle import Lifecycle
@@ -47,7 +47,7 @@ class TrainingServicer(TrainingServiceServicer):
     async def AppendTrainingMetrics(
         self, request: pb.AppendTrainingMetricsRequest, context: Context
     ) -> pb.AppendTrainingMetricsResponse:
-        _check_series(request.series)
+        _check_metrics(request)
         row = await self._records.row(
             "append_training_metrics",
             request,
@@ -60,13 +60,7 @@ class TrainingServicer(TrainingServiceServicer):
         if row["state"] != "running":
             raise await self._sessions.ended(request)
         if row["misfit"] is not None:
-            raise FailedPrecondition(
-                errors_pb2.ERROR_REASON_SERIES_OUT_OF_STEP,
-                f"series {row['misfit']!r} has {row['length']} values; send those that follow, or the same again",
-                session_id=request.session_id,
-                name=row["misfit"],
-                length=row["length"],
-            )
+            raise _out_of_step(request, row["misfit"], row["length"])
         return pb.AppendTrainingMetricsResponse(stop_requested=row["stop_requested"])
 
     async def CompleteTrainingSession(
@@ -116,11 +110,15 @@ class TrainingServicer(TrainingServiceServicer):
         return pb.ListEpisodesResponse(episodes=episodes, next_page_token=token)
 
 
-def _check_series(pieces: Sequence[pb.AppendTrainingMetricsRequest.Series]) -> None:
+def _check_metrics(request: pb.AppendTrainingMetricsRequest) -> None:
     """Raises InvalidArgument."""
-    violations = []
-    if len(pieces) > MAX_SERIES:
-        violations.append(Violation("series", f"must have at most {MAX_SERIES} elements, not {len(pieces)}"))
+    violations = [
+        Violation(f"facts.{name}", "must not be a list, which is a series")
+        for name, value in request.facts.fields.items()
+        if value.HasField("list_value")
+    ]
+    pieces = request.series
+    violations += miscounted("series", len(pieces), 0, MAX_SERIES)
     names: set[str] = set()
     for number, piece in enumerate(pieces[:MAX_SERIES]):
         place = f"series[{number}]"
@@ -128,17 +126,28 @@ def _check_series(pieces: Sequence[pb.AppendTrainingMetricsRequest.Series]) -> N
             violations.append(Violation(f"{place}.name", "must have 1 to 100 characters, none of them NUL"))
         if piece.name in names:
             violations.append(Violation(f"{place}.name", "occurs twice"))
-        if piece.offset < 0:
-            violations.append(Violation(f"{place}.offset", "must not be negative"))
-        if not 0 < len(piece.values) <= MAX_VALUES or piece.offset + len(piece.values) > MAX_LENGTH:
-            violations.append(
-                Violation(
-                    f"{place}.values", f"must have 1 to {MAX_VALUES} elements, and {MAX_LENGTH} with those before"
-                )
-            )
+        if not 0 <= piece.offset <= MAX_LENGTH - len(piece.values):
+            rule = f"must not be negative, and {MAX_LENGTH} at most with the elements of values"
+            violations.append(Violation(f"{place}.offset", rule))
+        violations += miscounted(f"{place}.values", len(piece.values), 1, MAX_VALUES)
         names.add(piece.name)
     if violations:
         raise InvalidArgument(*violations)
+
+
+def _out_of_step(request: pb.AppendTrainingMetricsRequest, name: str, length: int | None) -> FailedPrecondition:
+    told = f"series {name!r} has {length} values; send those that follow, or the same again"
+    if length is None:
+        told = f"{name!r} is a fact, not a series; take another name"
+    elif name in request.facts.fields:
+        told = f"{name!r} is a series of {length} values, not a fact; take another name"
+    return FailedPrecondition(
+        errors_pb2.ERROR_REASON_SERIES_OUT_OF_STEP,
+        told,
+        session_id=request.session_id,
+        name=name,
+        length=length or 0,
+    )
 
 
 def _exists(episode: pb.Episode) -> AlreadyExists:

@@ -343,7 +343,7 @@ class ListAnomaliesRequest(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """The latest detection_time, exclusive."""
+        """The latest detection_time, exclusive. Later than start_time."""
 
     def __init__(
         self,

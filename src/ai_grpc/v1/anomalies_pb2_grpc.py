@@ -77,7 +77,7 @@ class AnomalyServiceServicer:
 
         The reporter makes the ids, so that it may repeat the call: an id that was reported with the same content is
         returned with duplicate = true, whether or not it was resolved since; with other content it is ALREADY_EXISTS /
-        ANOMALY_EXISTS.
+        ANOMALY_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model. The events of a report come in its order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,7 +101,7 @@ class AnomalyServiceServicer:
         """ResolveAnomaly says that an anomaly is over, or has been dealt with.
 
         The first caller wins. Repeating it with the same note returns the anomaly as it is; another note is
-        FAILED_PRECONDITION / ANOMALY_RESOLVED.
+        FAILED_PRECONDITION / ANOMALY_RESOLVED. NOT_FOUND / ANOMALY_NOT_FOUND if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

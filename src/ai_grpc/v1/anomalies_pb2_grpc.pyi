@@ -42,7 +42,7 @@ class AnomalyServiceStub:
 
     The reporter makes the ids, so that it may repeat the call: an id that was reported with the same content is
     returned with duplicate = true, whether or not it was resolved since; with other content it is ALREADY_EXISTS /
-    ANOMALY_EXISTS.
+    ANOMALY_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model. The events of a report come in its order.
     """
     GetAnomaly: _grpc.UnaryUnaryMultiCallable[_anomalies_pb2.GetAnomalyRequest, _anomalies_pb2.GetAnomalyResponse]
     """GetAnomaly returns one anomaly. NOT_FOUND / ANOMALY_NOT_FOUND if there is none."""
@@ -52,7 +52,7 @@ class AnomalyServiceStub:
     """ResolveAnomaly says that an anomaly is over, or has been dealt with.
 
     The first caller wins. Repeating it with the same note returns the anomaly as it is; another note is
-    FAILED_PRECONDITION / ANOMALY_RESOLVED.
+    FAILED_PRECONDITION / ANOMALY_RESOLVED. NOT_FOUND / ANOMALY_NOT_FOUND if there is none.
     """
     SubscribeAnomalies: _grpc.UnaryStreamMultiCallable[_anomalies_pb2.SubscribeAnomaliesRequest, _anomalies_pb2.SubscribeAnomaliesResponse]
     """SubscribeAnomalies streams what happens to anomalies after a start, first the past events, then the new ones.
@@ -77,7 +77,7 @@ class AnomalyServiceAsyncStub(AnomalyServiceStub):
 
     The reporter makes the ids, so that it may repeat the call: an id that was reported with the same content is
     returned with duplicate = true, whether or not it was resolved since; with other content it is ALREADY_EXISTS /
-    ANOMALY_EXISTS.
+    ANOMALY_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model. The events of a report come in its order.
     """
     GetAnomaly: _aio.UnaryUnaryMultiCallable[_anomalies_pb2.GetAnomalyRequest, _anomalies_pb2.GetAnomalyResponse]  # type: ignore[assignment]
     """GetAnomaly returns one anomaly. NOT_FOUND / ANOMALY_NOT_FOUND if there is none."""
@@ -87,7 +87,7 @@ class AnomalyServiceAsyncStub(AnomalyServiceStub):
     """ResolveAnomaly says that an anomaly is over, or has been dealt with.
 
     The first caller wins. Repeating it with the same note returns the anomaly as it is; another note is
-    FAILED_PRECONDITION / ANOMALY_RESOLVED.
+    FAILED_PRECONDITION / ANOMALY_RESOLVED. NOT_FOUND / ANOMALY_NOT_FOUND if there is none.
     """
     SubscribeAnomalies: _aio.UnaryStreamMultiCallable[_anomalies_pb2.SubscribeAnomaliesRequest, _anomalies_pb2.SubscribeAnomaliesResponse]  # type: ignore[assignment]
     """SubscribeAnomalies streams what happens to anomalies after a start, first the past events, then the new ones.
@@ -115,7 +115,7 @@ class AnomalyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The reporter makes the ids, so that it may repeat the call: an id that was reported with the same content is
         returned with duplicate = true, whether or not it was resolved since; with other content it is ALREADY_EXISTS /
-        ANOMALY_EXISTS.
+        ANOMALY_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model. The events of a report come in its order.
         """
 
     @_abc_1.abstractmethod
@@ -143,7 +143,7 @@ class AnomalyServiceServicer(metaclass=_abc_1.ABCMeta):
         """ResolveAnomaly says that an anomaly is over, or has been dealt with.
 
         The first caller wins. Repeating it with the same note returns the anomaly as it is; another note is
-        FAILED_PRECONDITION / ANOMALY_RESOLVED.
+        FAILED_PRECONDITION / ANOMALY_RESOLVED. NOT_FOUND / ANOMALY_NOT_FOUND if there is none.
         """
 
     @_abc_1.abstractmethod

@@ -28,8 +28,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. One or more fields are at fault; google.rpc.BadRequest names them, all of them unless that takes
-    more than 3 KiB.
+    """INVALID_ARGUMENT. One or more fields are at fault; google.rpc.BadRequest names at least the first of them, and all
+    that are wrong with signals and prices unless that takes more than 3 KiB.
     """
     ERROR_REASON_POSITION_EXPIRED: _ErrorReason.ValueType  # 2
     """OUT_OF_RANGE. The log no longer reaches back to the position. Metadata: floor, the lowest position to resume after."""
@@ -42,7 +42,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOO_MANY_SUBSCRIPTIONS: _ErrorReason.ValueType  # 5
     """RESOURCE_EXHAUSTED. This replica serves as many subscriptions as it is set to. Metadata: limit."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 6
-    """RESOURCE_EXHAUSTED. A queue is full; repeat after the delay in RetryInfo. Nothing was written. Metadata: limit."""
+    """RESOURCE_EXHAUSTED. A queue is full, or all connections to the database are in use; repeat after the delay in
+    RetryInfo. Nothing was written. Metadata: limit, of a queue.
+    """
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 7
     """UNAVAILABLE. The server is about to stop, or the stream reached its lifetime: connect again, with the same position."""
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 8
@@ -64,7 +66,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SIGNAL_NOT_ACTIVE: _ErrorReason.ValueType  # 14
     """FAILED_PRECONDITION. Somebody else ended the signal first. Metadata: signal_id, and state, the one it is in."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 15
-    """DEADLINE_EXCEEDED. The call took longer than its deadline, or than the server allows any unary call."""
+    """DEADLINE_EXCEEDED. The call took longer than its deadline, or than the server allows: half a minute, and an hour if
+    its requests are a stream, unless it is set otherwise.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL. A fault of the server, and logged there under the request id. Metadata: request_id."""
     ERROR_REASON_TRAINING_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 17
@@ -76,8 +80,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_EPISODE_EXISTS: _ErrorReason.ValueType  # 20
     """ALREADY_EXISTS. The session has this episode with other content. Metadata: session_id, episode_number."""
     ERROR_REASON_SERIES_OUT_OF_STEP: _ErrorReason.ValueType  # 21
-    """FAILED_PRECONDITION. The values would leave a hole in the series, or differ from those that it has. Metadata:
-    session_id, name, that of the series, and length, how many values it has.
+    """FAILED_PRECONDITION. The values would leave a hole in the series, or differ from those that it has; or a series and a
+    fact have the same name. Metadata: session_id, name, that of the series, and length, how many values it has.
     """
     ERROR_REASON_OPTIMIZATION_RUN_NOT_FOUND: _ErrorReason.ValueType  # 22
     """NOT_FOUND. Metadata: run_id."""
@@ -114,8 +118,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. One or more fields are at fault; google.rpc.BadRequest names them, all of them unless that takes
-more than 3 KiB.
+"""INVALID_ARGUMENT. One or more fields are at fault; google.rpc.BadRequest names at least the first of them, and all
+that are wrong with signals and prices unless that takes more than 3 KiB.
 """
 ERROR_REASON_POSITION_EXPIRED: ErrorReason.ValueType  # 2
 """OUT_OF_RANGE. The log no longer reaches back to the position. Metadata: floor, the lowest position to resume after."""
@@ -128,7 +132,9 @@ again with current or earliest. Metadata: epoch, the present one.
 ERROR_REASON_TOO_MANY_SUBSCRIPTIONS: ErrorReason.ValueType  # 5
 """RESOURCE_EXHAUSTED. This replica serves as many subscriptions as it is set to. Metadata: limit."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 6
-"""RESOURCE_EXHAUSTED. A queue is full; repeat after the delay in RetryInfo. Nothing was written. Metadata: limit."""
+"""RESOURCE_EXHAUSTED. A queue is full, or all connections to the database are in use; repeat after the delay in
+RetryInfo. Nothing was written. Metadata: limit, of a queue.
+"""
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 7
 """UNAVAILABLE. The server is about to stop, or the stream reached its lifetime: connect again, with the same position."""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 8
@@ -150,7 +156,9 @@ first.
 ERROR_REASON_SIGNAL_NOT_ACTIVE: ErrorReason.ValueType  # 14
 """FAILED_PRECONDITION. Somebody else ended the signal first. Metadata: signal_id, and state, the one it is in."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 15
-"""DEADLINE_EXCEEDED. The call took longer than its deadline, or than the server allows any unary call."""
+"""DEADLINE_EXCEEDED. The call took longer than its deadline, or than the server allows: half a minute, and an hour if
+its requests are a stream, unless it is set otherwise.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL. A fault of the server, and logged there under the request id. Metadata: request_id."""
 ERROR_REASON_TRAINING_SESSION_NOT_FOUND: ErrorReason.ValueType  # 17
@@ -162,8 +170,8 @@ ERROR_REASON_TRAINING_SESSION_ENDED: ErrorReason.ValueType  # 19
 ERROR_REASON_EPISODE_EXISTS: ErrorReason.ValueType  # 20
 """ALREADY_EXISTS. The session has this episode with other content. Metadata: session_id, episode_number."""
 ERROR_REASON_SERIES_OUT_OF_STEP: ErrorReason.ValueType  # 21
-"""FAILED_PRECONDITION. The values would leave a hole in the series, or differ from those that it has. Metadata:
-session_id, name, that of the series, and length, how many values it has.
+"""FAILED_PRECONDITION. The values would leave a hole in the series, or differ from those that it has; or a series and a
+fact have the same name. Metadata: session_id, name, that of the series, and length, how many values it has.
 """
 ERROR_REASON_OPTIMIZATION_RUN_NOT_FOUND: ErrorReason.ValueType  # 22
 """NOT_FOUND. Metadata: run_id."""

@@ -83,7 +83,7 @@ class PutFeaturesRequest(_message.Message):
     VECTORS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def vectors(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureVector]:
-        """1 to 1000."""
+        """1 to 1000, all of them at most 4 MiB."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class PutFeatureStreamRequest(_message.Message):
     VECTORS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def vectors(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureVector]:
-        """1 to 1000."""
+        """1 to 1000, all of them at most 4 MiB."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class GetLatestFeaturesRequest(_message.Message):
 
     @_builtins.property
     def feature_set_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Required. At most 1000 combinations with the symbols."""
+        """Required. At most 1000 combinations with the symbols, and all features found at most 1 MiB as JSON."""
 
     @_builtins.property
     def max_age(self) -> _duration_pb2.Duration:
@@ -285,7 +285,7 @@ class GetFeaturesAsOfRequest(_message.Message):
 
     @_builtins.property
     def feature_set_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Required. At most 1000 combinations with the symbols."""
+        """Required. At most 1000 combinations with the symbols, and all features found at most 1 MiB as JSON."""
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
@@ -357,7 +357,7 @@ class ReadFeaturesRequest(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Required. Event times are earlier than this."""
+        """Required. Event times are earlier than this. Later than start_time."""
 
     @_builtins.property
     def symbols(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -365,7 +365,9 @@ class ReadFeaturesRequest(_message.Message):
 
     @_builtins.property
     def known_by(self) -> _timestamp_pb2.Timestamp:
-        """Vectors put later than this are left out, so that a training set can be read again as it was."""
+        """Vectors put, or replaced, later than this are left out: a training set can be read again as it was if none of it was
+        replaced.
+        """
 
     def __init__(
         self,

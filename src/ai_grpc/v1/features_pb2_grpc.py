@@ -93,14 +93,15 @@ class FeatureServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLatestFeatures(self, request, context):
-        """GetLatestFeatures returns the vector with the latest event time, for each symbol and feature set.
+        """GetLatestFeatures returns the vector with the latest event time up to now, for each symbol and feature set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetFeaturesAsOf(self, request, context):
-        """GetFeaturesAsOf returns the vectors that were the latest at a time, for each symbol and feature set.
+        """GetFeaturesAsOf returns the vectors that were the latest at a time, for each symbol and feature set. For many times
+        read the range, and join it where you are, as pandas.merge_asof does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,8 +110,8 @@ class FeatureServiceServicer:
     def ReadFeatures(self, request, context):
         """ReadFeatures streams the vectors of a feature set, ordered by event time and symbol.
 
-        Between two messages it holds nothing of the database. A stream that broke goes on with start_time = the event time
-        of the last vector, which then comes again.
+        Between two messages it holds nothing of the database, so what is put meanwhile may be among them. A stream that
+        broke goes on with start_time = the event time of the last vector, which then comes again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

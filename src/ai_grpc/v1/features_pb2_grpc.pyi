@@ -50,14 +50,16 @@ class FeatureServiceStub:
     have been written. It may be repeated.
     """
     GetLatestFeatures: _grpc.UnaryUnaryMultiCallable[_features_pb2.GetLatestFeaturesRequest, _features_pb2.GetLatestFeaturesResponse]
-    """GetLatestFeatures returns the vector with the latest event time, for each symbol and feature set."""
+    """GetLatestFeatures returns the vector with the latest event time up to now, for each symbol and feature set."""
     GetFeaturesAsOf: _grpc.UnaryUnaryMultiCallable[_features_pb2.GetFeaturesAsOfRequest, _features_pb2.GetFeaturesAsOfResponse]
-    """GetFeaturesAsOf returns the vectors that were the latest at a time, for each symbol and feature set."""
+    """GetFeaturesAsOf returns the vectors that were the latest at a time, for each symbol and feature set. For many times
+    read the range, and join it where you are, as pandas.merge_asof does.
+    """
     ReadFeatures: _grpc.UnaryStreamMultiCallable[_features_pb2.ReadFeaturesRequest, _features_pb2.ReadFeaturesResponse]
     """ReadFeatures streams the vectors of a feature set, ordered by event time and symbol.
 
-    Between two messages it holds nothing of the database. A stream that broke goes on with start_time = the event time
-    of the last vector, which then comes again.
+    Between two messages it holds nothing of the database, so what is put meanwhile may be among them. A stream that
+    broke goes on with start_time = the event time of the last vector, which then comes again.
     """
 
 @_typing.type_check_only
@@ -82,14 +84,16 @@ class FeatureServiceAsyncStub(FeatureServiceStub):
     have been written. It may be repeated.
     """
     GetLatestFeatures: _aio.UnaryUnaryMultiCallable[_features_pb2.GetLatestFeaturesRequest, _features_pb2.GetLatestFeaturesResponse]  # type: ignore[assignment]
-    """GetLatestFeatures returns the vector with the latest event time, for each symbol and feature set."""
+    """GetLatestFeatures returns the vector with the latest event time up to now, for each symbol and feature set."""
     GetFeaturesAsOf: _aio.UnaryUnaryMultiCallable[_features_pb2.GetFeaturesAsOfRequest, _features_pb2.GetFeaturesAsOfResponse]  # type: ignore[assignment]
-    """GetFeaturesAsOf returns the vectors that were the latest at a time, for each symbol and feature set."""
+    """GetFeaturesAsOf returns the vectors that were the latest at a time, for each symbol and feature set. For many times
+    read the range, and join it where you are, as pandas.merge_asof does.
+    """
     ReadFeatures: _aio.UnaryStreamMultiCallable[_features_pb2.ReadFeaturesRequest, _features_pb2.ReadFeaturesResponse]  # type: ignore[assignment]
     """ReadFeatures streams the vectors of a feature set, ordered by event time and symbol.
 
-    Between two messages it holds nothing of the database. A stream that broke goes on with start_time = the event time
-    of the last vector, which then comes again.
+    Between two messages it holds nothing of the database, so what is put meanwhile may be among them. A stream that
+    broke goes on with start_time = the event time of the last vector, which then comes again.
     """
 
 class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -129,7 +133,7 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _features_pb2.GetLatestFeaturesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_features_pb2.GetLatestFeaturesResponse, _abc.Awaitable[_features_pb2.GetLatestFeaturesResponse]]:
-        """GetLatestFeatures returns the vector with the latest event time, for each symbol and feature set."""
+        """GetLatestFeatures returns the vector with the latest event time up to now, for each symbol and feature set."""
 
     @_abc_1.abstractmethod
     def GetFeaturesAsOf(
@@ -137,7 +141,9 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _features_pb2.GetFeaturesAsOfRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_features_pb2.GetFeaturesAsOfResponse, _abc.Awaitable[_features_pb2.GetFeaturesAsOfResponse]]:
-        """GetFeaturesAsOf returns the vectors that were the latest at a time, for each symbol and feature set."""
+        """GetFeaturesAsOf returns the vectors that were the latest at a time, for each symbol and feature set. For many times
+        read the range, and join it where you are, as pandas.merge_asof does.
+        """
 
     @_abc_1.abstractmethod
     def ReadFeatures(
@@ -147,8 +153,8 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_features_pb2.ReadFeaturesResponse], _abc.AsyncIterator[_features_pb2.ReadFeaturesResponse]]:
         """ReadFeatures streams the vectors of a feature set, ordered by event time and symbol.
 
-        Between two messages it holds nothing of the database. A stream that broke goes on with start_time = the event time
-        of the last vector, which then comes again.
+        Between two messages it holds nothing of the database, so what is put meanwhile may be among them. A stream that
+        broke goes on with start_time = the event time of the last vector, which then comes again.
         """
 
 def add_FeatureServiceServicer_to_server(servicer: FeatureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

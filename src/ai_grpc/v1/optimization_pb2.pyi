@@ -125,15 +125,17 @@ class OptimizationRun(_message.Message):
 
     @_builtins.property
     def convergence_data(self) -> _struct_pb2.Struct:
-        """What else the optimizer has to say of how it got there. At most 1 MiB as JSON."""
+        """What else the optimizer has to say of how it got there. At most 480 KiB as JSON."""
 
     @_builtins.property
     def final_population(self) -> _struct_pb2.ListValue:
-        """The individuals at the end, in whatever form the optimizer gives them. At most 1 MiB as JSON."""
+        """The individuals at the end, in whatever form the optimizer gives them. At most 480 KiB as JSON."""
 
     @_builtins.property
     def heartbeat_timeout(self) -> _duration_pb2.Duration:
-        """How long the optimizer may be silent: from 1 s to 7 days. Unset means 5 minutes."""
+        """How long the optimizer may be silent: from 1 s to 7 days. Unset means 5 minutes. Let it be longer than a generation
+        takes, or send heartbeats from a thread.
+        """
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -255,7 +257,7 @@ class Individual(_message.Message):
     INDIVIDUAL_RANK_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     fitness_score: _builtins.float
-    """Required."""
+    """Required. Finite: give the worst of all to one that is to die."""
     generation: _builtins.int
     """Set by the server, as all that follows."""
     individual_rank: _builtins.int
@@ -490,7 +492,9 @@ class RecordGenerationRequest(_message.Message):
     """
     @_builtins.property
     def individuals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Individual]:
-        """At most 1000, all of them at most 4 MiB. There may be none, if best_fitness is given."""
+        """At most 1000, all of them at most 4 MiB. There may be none, if best_fitness is given. Of more, record the best, and
+        give average_fitness and population_diversity of all.
+        """
 
     @_builtins.property
     def best_individual(self) -> _struct_pb2.Struct:

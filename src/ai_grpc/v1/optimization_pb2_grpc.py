@@ -31,6 +31,9 @@ class OptimizationServiceStub:
     A run is RUNNING until its optimizer completes or fails it, or stops because somebody asked it to. An optimizer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its run is FAILED within half a minute. The best
     individual recorded so far stays with the run, however it ends.
+
+    A call about a run that does not exist is NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     def __init__(self, channel):
@@ -102,13 +105,16 @@ class OptimizationServiceServicer:
     A run is RUNNING until its optimizer completes or fails it, or stops because somebody asked it to. An optimizer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its run is FAILED within half a minute. The best
     individual recorded so far stays with the run, however it ends.
+
+    A call about a run that does not exist is NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     def StartOptimizationRun(self, request, context):
         """StartOptimizationRun begins a run.
 
         The optimizer makes the id, so that it may repeat the call: the same run is returned with duplicate = true. With
-        other content it is ALREADY_EXISTS / OPTIMIZATION_RUN_EXISTS.
+        other content it is ALREADY_EXISTS / OPTIMIZATION_RUN_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,14 +133,15 @@ class OptimizationServiceServicer:
         """RecordGeneration stores a generation of a RUNNING run with its individuals, all of it or nothing.
 
         It may be repeated, also when the run has ended: the generation is returned with duplicate = true. With other content
-        it is ALREADY_EXISTS / GENERATION_EXISTS. It counts as a heartbeat.
+        it is ALREADY_EXISTS / GENERATION_EXISTS. A new one is FAILED_PRECONDITION / OPTIMIZATION_RUN_ENDED once the run has
+        ended. It counts as a heartbeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteOptimizationRun(self, request, context):
-        """CompleteOptimizationRun ends a RUNNING run as COMPLETED, or as STOPPED if that was asked for and is the reason.
+        """CompleteOptimizationRun ends a RUNNING run as COMPLETED, or as STOPPED if the optimizer says so.
 
         Ending it again in the same way returns it as it is; otherwise FAILED_PRECONDITION / OPTIMIZATION_RUN_ENDED.
         """
@@ -151,13 +158,16 @@ class OptimizationServiceServicer:
 
     def RequestOptimizationStop(self, request, context):
         """RequestOptimizationStop asks the optimizer of a RUNNING run to stop; it reads that with its next heartbeat.
+
+        It may be repeated, even when the run has ended. If nobody had asked before that, it is FAILED_PRECONDITION /
+        OPTIMIZATION_RUN_ENDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOptimizationRun(self, request, context):
-        """GetOptimizationRun returns one run. NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND if there is none.
+        """GetOptimizationRun returns one run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -270,6 +280,9 @@ class OptimizationService:
     A run is RUNNING until its optimizer completes or fails it, or stops because somebody asked it to. An optimizer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its run is FAILED within half a minute. The best
     individual recorded so far stays with the run, however it ends.
+
+    A call about a run that does not exist is NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     @staticmethod

@@ -32,6 +32,9 @@ class OptimizationServiceStub:
     A run is RUNNING until its optimizer completes or fails it, or stops because somebody asked it to. An optimizer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its run is FAILED within half a minute. The best
     individual recorded so far stays with the run, however it ends.
+
+    A call about a run that does not exist is NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     @_typing.overload
@@ -42,7 +45,7 @@ class OptimizationServiceStub:
     """StartOptimizationRun begins a run.
 
     The optimizer makes the id, so that it may repeat the call: the same run is returned with duplicate = true. With
-    other content it is ALREADY_EXISTS / OPTIMIZATION_RUN_EXISTS.
+    other content it is ALREADY_EXISTS / OPTIMIZATION_RUN_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
     """
     HeartbeatOptimizationRun: _grpc.UnaryUnaryMultiCallable[_optimization_pb2.HeartbeatOptimizationRunRequest, _optimization_pb2.HeartbeatOptimizationRunResponse]
     """HeartbeatOptimizationRun says that the optimizer lives, and asks whether it shall stop.
@@ -53,19 +56,24 @@ class OptimizationServiceStub:
     """RecordGeneration stores a generation of a RUNNING run with its individuals, all of it or nothing.
 
     It may be repeated, also when the run has ended: the generation is returned with duplicate = true. With other content
-    it is ALREADY_EXISTS / GENERATION_EXISTS. It counts as a heartbeat.
+    it is ALREADY_EXISTS / GENERATION_EXISTS. A new one is FAILED_PRECONDITION / OPTIMIZATION_RUN_ENDED once the run has
+    ended. It counts as a heartbeat.
     """
     CompleteOptimizationRun: _grpc.UnaryUnaryMultiCallable[_optimization_pb2.CompleteOptimizationRunRequest, _optimization_pb2.CompleteOptimizationRunResponse]
-    """CompleteOptimizationRun ends a RUNNING run as COMPLETED, or as STOPPED if that was asked for and is the reason.
+    """CompleteOptimizationRun ends a RUNNING run as COMPLETED, or as STOPPED if the optimizer says so.
 
     Ending it again in the same way returns it as it is; otherwise FAILED_PRECONDITION / OPTIMIZATION_RUN_ENDED.
     """
     FailOptimizationRun: _grpc.UnaryUnaryMultiCallable[_optimization_pb2.FailOptimizationRunRequest, _optimization_pb2.FailOptimizationRunResponse]
     """FailOptimizationRun ends a RUNNING run as FAILED. Repeated as CompleteOptimizationRun is."""
     RequestOptimizationStop: _grpc.UnaryUnaryMultiCallable[_optimization_pb2.RequestOptimizationStopRequest, _optimization_pb2.RequestOptimizationStopResponse]
-    """RequestOptimizationStop asks the optimizer of a RUNNING run to stop; it reads that with its next heartbeat."""
+    """RequestOptimizationStop asks the optimizer of a RUNNING run to stop; it reads that with its next heartbeat.
+
+    It may be repeated, even when the run has ended. If nobody had asked before that, it is FAILED_PRECONDITION /
+    OPTIMIZATION_RUN_ENDED.
+    """
     GetOptimizationRun: _grpc.UnaryUnaryMultiCallable[_optimization_pb2.GetOptimizationRunRequest, _optimization_pb2.GetOptimizationRunResponse]
-    """GetOptimizationRun returns one run. NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND if there is none."""
+    """GetOptimizationRun returns one run."""
     ListOptimizationRuns: _grpc.UnaryUnaryMultiCallable[_optimization_pb2.ListOptimizationRunsRequest, _optimization_pb2.ListOptimizationRunsResponse]
     """ListOptimizationRuns returns runs, the latest started first, in pages of at most 3 MiB, without their
     convergence_data and final_population.
@@ -92,6 +100,9 @@ class OptimizationServiceAsyncStub(OptimizationServiceStub):
     A run is RUNNING until its optimizer completes or fails it, or stops because somebody asked it to. An optimizer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its run is FAILED within half a minute. The best
     individual recorded so far stays with the run, however it ends.
+
+    A call about a run that does not exist is NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -99,7 +110,7 @@ class OptimizationServiceAsyncStub(OptimizationServiceStub):
     """StartOptimizationRun begins a run.
 
     The optimizer makes the id, so that it may repeat the call: the same run is returned with duplicate = true. With
-    other content it is ALREADY_EXISTS / OPTIMIZATION_RUN_EXISTS.
+    other content it is ALREADY_EXISTS / OPTIMIZATION_RUN_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
     """
     HeartbeatOptimizationRun: _aio.UnaryUnaryMultiCallable[_optimization_pb2.HeartbeatOptimizationRunRequest, _optimization_pb2.HeartbeatOptimizationRunResponse]  # type: ignore[assignment]
     """HeartbeatOptimizationRun says that the optimizer lives, and asks whether it shall stop.
@@ -110,19 +121,24 @@ class OptimizationServiceAsyncStub(OptimizationServiceStub):
     """RecordGeneration stores a generation of a RUNNING run with its individuals, all of it or nothing.
 
     It may be repeated, also when the run has ended: the generation is returned with duplicate = true. With other content
-    it is ALREADY_EXISTS / GENERATION_EXISTS. It counts as a heartbeat.
+    it is ALREADY_EXISTS / GENERATION_EXISTS. A new one is FAILED_PRECONDITION / OPTIMIZATION_RUN_ENDED once the run has
+    ended. It counts as a heartbeat.
     """
     CompleteOptimizationRun: _aio.UnaryUnaryMultiCallable[_optimization_pb2.CompleteOptimizationRunRequest, _optimization_pb2.CompleteOptimizationRunResponse]  # type: ignore[assignment]
-    """CompleteOptimizationRun ends a RUNNING run as COMPLETED, or as STOPPED if that was asked for and is the reason.
+    """CompleteOptimizationRun ends a RUNNING run as COMPLETED, or as STOPPED if the optimizer says so.
 
     Ending it again in the same way returns it as it is; otherwise FAILED_PRECONDITION / OPTIMIZATION_RUN_ENDED.
     """
     FailOptimizationRun: _aio.UnaryUnaryMultiCallable[_optimization_pb2.FailOptimizationRunRequest, _optimization_pb2.FailOptimizationRunResponse]  # type: ignore[assignment]
     """FailOptimizationRun ends a RUNNING run as FAILED. Repeated as CompleteOptimizationRun is."""
     RequestOptimizationStop: _aio.UnaryUnaryMultiCallable[_optimization_pb2.RequestOptimizationStopRequest, _optimization_pb2.RequestOptimizationStopResponse]  # type: ignore[assignment]
-    """RequestOptimizationStop asks the optimizer of a RUNNING run to stop; it reads that with its next heartbeat."""
+    """RequestOptimizationStop asks the optimizer of a RUNNING run to stop; it reads that with its next heartbeat.
+
+    It may be repeated, even when the run has ended. If nobody had asked before that, it is FAILED_PRECONDITION /
+    OPTIMIZATION_RUN_ENDED.
+    """
     GetOptimizationRun: _aio.UnaryUnaryMultiCallable[_optimization_pb2.GetOptimizationRunRequest, _optimization_pb2.GetOptimizationRunResponse]  # type: ignore[assignment]
-    """GetOptimizationRun returns one run. NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND if there is none."""
+    """GetOptimizationRun returns one run."""
     ListOptimizationRuns: _aio.UnaryUnaryMultiCallable[_optimization_pb2.ListOptimizationRunsRequest, _optimization_pb2.ListOptimizationRunsResponse]  # type: ignore[assignment]
     """ListOptimizationRuns returns runs, the latest started first, in pages of at most 3 MiB, without their
     convergence_data and final_population.
@@ -148,6 +164,9 @@ class OptimizationServiceServicer(metaclass=_abc_1.ABCMeta):
     A run is RUNNING until its optimizer completes or fails it, or stops because somebody asked it to. An optimizer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its run is FAILED within half a minute. The best
     individual recorded so far stays with the run, however it ends.
+
+    A call about a run that does not exist is NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     @_abc_1.abstractmethod
@@ -159,7 +178,7 @@ class OptimizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """StartOptimizationRun begins a run.
 
         The optimizer makes the id, so that it may repeat the call: the same run is returned with duplicate = true. With
-        other content it is ALREADY_EXISTS / OPTIMIZATION_RUN_EXISTS.
+        other content it is ALREADY_EXISTS / OPTIMIZATION_RUN_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
         """
 
     @_abc_1.abstractmethod
@@ -182,7 +201,8 @@ class OptimizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """RecordGeneration stores a generation of a RUNNING run with its individuals, all of it or nothing.
 
         It may be repeated, also when the run has ended: the generation is returned with duplicate = true. With other content
-        it is ALREADY_EXISTS / GENERATION_EXISTS. It counts as a heartbeat.
+        it is ALREADY_EXISTS / GENERATION_EXISTS. A new one is FAILED_PRECONDITION / OPTIMIZATION_RUN_ENDED once the run has
+        ended. It counts as a heartbeat.
         """
 
     @_abc_1.abstractmethod
@@ -191,7 +211,7 @@ class OptimizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _optimization_pb2.CompleteOptimizationRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_optimization_pb2.CompleteOptimizationRunResponse, _abc.Awaitable[_optimization_pb2.CompleteOptimizationRunResponse]]:
-        """CompleteOptimizationRun ends a RUNNING run as COMPLETED, or as STOPPED if that was asked for and is the reason.
+        """CompleteOptimizationRun ends a RUNNING run as COMPLETED, or as STOPPED if the optimizer says so.
 
         Ending it again in the same way returns it as it is; otherwise FAILED_PRECONDITION / OPTIMIZATION_RUN_ENDED.
         """
@@ -210,7 +230,11 @@ class OptimizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _optimization_pb2.RequestOptimizationStopRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_optimization_pb2.RequestOptimizationStopResponse, _abc.Awaitable[_optimization_pb2.RequestOptimizationStopResponse]]:
-        """RequestOptimizationStop asks the optimizer of a RUNNING run to stop; it reads that with its next heartbeat."""
+        """RequestOptimizationStop asks the optimizer of a RUNNING run to stop; it reads that with its next heartbeat.
+
+        It may be repeated, even when the run has ended. If nobody had asked before that, it is FAILED_PRECONDITION /
+        OPTIMIZATION_RUN_ENDED.
+        """
 
     @_abc_1.abstractmethod
     def GetOptimizationRun(
@@ -218,7 +242,7 @@ class OptimizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _optimization_pb2.GetOptimizationRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_optimization_pb2.GetOptimizationRunResponse, _abc.Awaitable[_optimization_pb2.GetOptimizationRunResponse]]:
-        """GetOptimizationRun returns one run. NOT_FOUND / OPTIMIZATION_RUN_NOT_FOUND if there is none."""
+        """GetOptimizationRun returns one run."""
 
     @_abc_1.abstractmethod
     def ListOptimizationRuns(

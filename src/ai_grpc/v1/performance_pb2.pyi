@@ -208,7 +208,7 @@ class EvaluateSignalsRequest(_message.Message):
 
     @_builtins.property
     def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvaluateSignalsRequest.PriceSeries]:
-        """At most 100, each symbol once."""
+        """At most 100, each symbol once, all of them with all else at most 4 MiB."""
 
     @_builtins.property
     def max_holding_period(self) -> _duration_pb2.Duration:
@@ -310,7 +310,7 @@ class ListEvaluationsRequest(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """The latest evaluation_time, exclusive."""
+        """The latest evaluation_time, exclusive. Later than start_time."""
 
     def __init__(
         self,

@@ -112,8 +112,8 @@ class PerformanceServiceServicer:
         Nothing is bought or sold on HOLD: the last price counts, no level is reached, and pnl_if_executed is 0.
 
         A signal that prices cannot judge has the error FAILED_PRECONDITION / SIGNAL_NOT_EVALUABLE as its result, and the
-        others are stored: it has no positive reference_price, a level on the wrong side of that, or no price after its
-        time. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
+        others are stored: it has no positive reference_price, a level on the wrong side of that, no price after its time, or
+        no market_data_time if that is to be used. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
 
         Prices may be given piece by piece: a signal whose trade has ended in an evaluation that is stored already has that
         as its result, with duplicate = true, unless these prices show an earlier end. The performance_id is made from the
@@ -150,7 +150,8 @@ class PerformanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLatestModelPerformance(self, request, context):
-        """GetLatestModelPerformance returns what was computed last for each active model, in the order of the model_ids.
+        """GetLatestModelPerformance returns what was computed last for each active model, whatever its period, in the order of
+        the model_ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,8 +57,8 @@ class PerformanceServiceStub:
     Nothing is bought or sold on HOLD: the last price counts, no level is reached, and pnl_if_executed is 0.
 
     A signal that prices cannot judge has the error FAILED_PRECONDITION / SIGNAL_NOT_EVALUABLE as its result, and the
-    others are stored: it has no positive reference_price, a level on the wrong side of that, or no price after its
-    time. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
+    others are stored: it has no positive reference_price, a level on the wrong side of that, no price after its time, or
+    no market_data_time if that is to be used. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
 
     Prices may be given piece by piece: a signal whose trade has ended in an evaluation that is stored already has that
     as its result, with duplicate = true, unless these prices show an earlier end. The performance_id is made from the
@@ -78,7 +78,9 @@ class PerformanceServiceStub:
     an unknown model.
     """
     GetLatestModelPerformance: _grpc.UnaryUnaryMultiCallable[_performance_pb2.GetLatestModelPerformanceRequest, _performance_pb2.GetLatestModelPerformanceResponse]
-    """GetLatestModelPerformance returns what was computed last for each active model, in the order of the model_ids."""
+    """GetLatestModelPerformance returns what was computed last for each active model, whatever its period, in the order of
+    the model_ids.
+    """
     GetCalibration: _grpc.UnaryUnaryMultiCallable[_performance_pb2.GetCalibrationRequest, _performance_pb2.GetCalibrationResponse]
     """GetCalibration compares how sure a model was of its signals with how many of them were successful. NOT_FOUND /
     MODEL_NOT_FOUND for an unknown model.
@@ -117,8 +119,8 @@ class PerformanceServiceAsyncStub(PerformanceServiceStub):
     Nothing is bought or sold on HOLD: the last price counts, no level is reached, and pnl_if_executed is 0.
 
     A signal that prices cannot judge has the error FAILED_PRECONDITION / SIGNAL_NOT_EVALUABLE as its result, and the
-    others are stored: it has no positive reference_price, a level on the wrong side of that, or no price after its
-    time. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
+    others are stored: it has no positive reference_price, a level on the wrong side of that, no price after its time, or
+    no market_data_time if that is to be used. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
 
     Prices may be given piece by piece: a signal whose trade has ended in an evaluation that is stored already has that
     as its result, with duplicate = true, unless these prices show an earlier end. The performance_id is made from the
@@ -138,7 +140,9 @@ class PerformanceServiceAsyncStub(PerformanceServiceStub):
     an unknown model.
     """
     GetLatestModelPerformance: _aio.UnaryUnaryMultiCallable[_performance_pb2.GetLatestModelPerformanceRequest, _performance_pb2.GetLatestModelPerformanceResponse]  # type: ignore[assignment]
-    """GetLatestModelPerformance returns what was computed last for each active model, in the order of the model_ids."""
+    """GetLatestModelPerformance returns what was computed last for each active model, whatever its period, in the order of
+    the model_ids.
+    """
     GetCalibration: _aio.UnaryUnaryMultiCallable[_performance_pb2.GetCalibrationRequest, _performance_pb2.GetCalibrationResponse]  # type: ignore[assignment]
     """GetCalibration compares how sure a model was of its signals with how many of them were successful. NOT_FOUND /
     MODEL_NOT_FOUND for an unknown model.
@@ -186,8 +190,8 @@ class PerformanceServiceServicer(metaclass=_abc_1.ABCMeta):
         Nothing is bought or sold on HOLD: the last price counts, no level is reached, and pnl_if_executed is 0.
 
         A signal that prices cannot judge has the error FAILED_PRECONDITION / SIGNAL_NOT_EVALUABLE as its result, and the
-        others are stored: it has no positive reference_price, a level on the wrong side of that, or no price after its
-        time. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
+        others are stored: it has no positive reference_price, a level on the wrong side of that, no price after its time, or
+        no market_data_time if that is to be used. One that was never published fails the call with NOT_FOUND / SIGNAL_NOT_FOUND, and nothing is stored.
 
         Prices may be given piece by piece: a signal whose trade has ended in an evaluation that is stored already has that
         as its result, with duplicate = true, unless these prices show an earlier end. The performance_id is made from the
@@ -231,7 +235,9 @@ class PerformanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _performance_pb2.GetLatestModelPerformanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_performance_pb2.GetLatestModelPerformanceResponse, _abc.Awaitable[_performance_pb2.GetLatestModelPerformanceResponse]]:
-        """GetLatestModelPerformance returns what was computed last for each active model, in the order of the model_ids."""
+        """GetLatestModelPerformance returns what was computed last for each active model, whatever its period, in the order of
+        the model_ids.
+        """
 
     @_abc_1.abstractmethod
     def GetCalibration(

@@ -630,7 +630,7 @@ class ListSignalsRequest(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """The latest signal_time, exclusive."""
+        """The latest signal_time, exclusive. Later than start_time."""
 
     def __init__(
         self,

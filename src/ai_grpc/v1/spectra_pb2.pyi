@@ -259,7 +259,7 @@ class ListSpectrumAnalysesRequest(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """The latest analysis_time, exclusive."""
+        """The latest analysis_time, exclusive. Later than start_time."""
 
     def __init__(
         self,

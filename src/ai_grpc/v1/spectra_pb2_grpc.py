@@ -60,7 +60,7 @@ class SpectrumServiceServicer:
         """RecordSpectrumAnalysis stores an analysis.
 
         The model makes the id, so that it may repeat the call: the same analysis is returned with duplicate = true. With
-        other content it is ALREADY_EXISTS / SPECTRUM_ANALYSIS_EXISTS.
+        other content it is ALREADY_EXISTS / SPECTRUM_ANALYSIS_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

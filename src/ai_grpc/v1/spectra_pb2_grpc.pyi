@@ -37,7 +37,7 @@ class SpectrumServiceStub:
     """RecordSpectrumAnalysis stores an analysis.
 
     The model makes the id, so that it may repeat the call: the same analysis is returned with duplicate = true. With
-    other content it is ALREADY_EXISTS / SPECTRUM_ANALYSIS_EXISTS.
+    other content it is ALREADY_EXISTS / SPECTRUM_ANALYSIS_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
     """
     GetSpectrumAnalysis: _grpc.UnaryUnaryMultiCallable[_spectra_pb2.GetSpectrumAnalysisRequest, _spectra_pb2.GetSpectrumAnalysisResponse]
     """GetSpectrumAnalysis returns one analysis. NOT_FOUND / SPECTRUM_ANALYSIS_NOT_FOUND if there is none."""
@@ -53,7 +53,7 @@ class SpectrumServiceAsyncStub(SpectrumServiceStub):
     """RecordSpectrumAnalysis stores an analysis.
 
     The model makes the id, so that it may repeat the call: the same analysis is returned with duplicate = true. With
-    other content it is ALREADY_EXISTS / SPECTRUM_ANALYSIS_EXISTS.
+    other content it is ALREADY_EXISTS / SPECTRUM_ANALYSIS_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
     """
     GetSpectrumAnalysis: _aio.UnaryUnaryMultiCallable[_spectra_pb2.GetSpectrumAnalysisRequest, _spectra_pb2.GetSpectrumAnalysisResponse]  # type: ignore[assignment]
     """GetSpectrumAnalysis returns one analysis. NOT_FOUND / SPECTRUM_ANALYSIS_NOT_FOUND if there is none."""
@@ -72,7 +72,7 @@ class SpectrumServiceServicer(metaclass=_abc_1.ABCMeta):
         """RecordSpectrumAnalysis stores an analysis.
 
         The model makes the id, so that it may repeat the call: the same analysis is returned with duplicate = true. With
-        other content it is ALREADY_EXISTS / SPECTRUM_ANALYSIS_EXISTS.
+        other content it is ALREADY_EXISTS / SPECTRUM_ANALYSIS_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
         """
 
     @_abc_1.abstractmethod

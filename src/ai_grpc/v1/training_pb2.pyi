@@ -96,7 +96,7 @@ class TrainingSession(_message.Message):
 
     @_builtins.property
     def training_metrics(self) -> _struct_pb2.Struct:
-        """Series of values by name, and facts. At most 1 MiB as JSON."""
+        """Series of values by name, which are lists, and facts, which are not. At most 960 KiB as JSON: about 50000 values."""
 
     @_builtins.property
     def final_performance(self) -> _struct_pb2.Struct:
@@ -104,7 +104,9 @@ class TrainingSession(_message.Message):
 
     @_builtins.property
     def heartbeat_timeout(self) -> _duration_pb2.Duration:
-        """How long the trainer may be silent: from 1 s to 7 days. Unset means 5 minutes."""
+        """How long the trainer may be silent: from 1 s to 7 days. Unset means 5 minutes. Let it be longer than whatever the
+        trainer does without a call, evaluations included, or send heartbeats from a thread.
+        """
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -273,7 +275,9 @@ class AppendTrainingMetricsRequest(_message.Message):
         """How many values come before these: 0 for the first."""
         @_builtins.property
         def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-            """1 to 10000; the whole series has at most 100000."""
+            """1 to 10000; the whole series has at most 100000, and all metrics of a session 960 KiB as JSON: of a long training
+            append every n-th value, or their means. What has values at some steps only goes with a second series of the steps.
+            """
 
         def __init__(
             self,
@@ -299,7 +303,7 @@ class AppendTrainingMetricsRequest(_message.Message):
 
     @_builtins.property
     def facts(self) -> _struct_pb2.Struct:
-        """Replace the metrics of the same names."""
+        """Replace the facts of the same names. A list is a series, not a fact."""
 
     def __init__(
         self,
@@ -594,16 +598,16 @@ class Episode(_message.Message):
     final_portfolio_value: _builtins.str
     """A decimal number with at most 9 digits before the point and 6 after it."""
     max_drawdown: _builtins.float
-    """The largest fall from a peak, as a part of the peak: 0.12 is 12 %."""
+    """The largest fall from a peak, as a part of the peak, not negative: 0.12 is 12 %."""
     episode_end_reason: _builtins.str
     """At most 50 characters: completed, bankrupt, truncated …"""
     @_builtins.property
     def actions_taken(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """At most 100000."""
+        """At most 100000, and 3 MiB as JSON, in which 1e308 has 309 digits."""
 
     @_builtins.property
     def rewards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """At most 100000."""
+        """As actions_taken."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -645,7 +649,7 @@ class AddEpisodesRequest(_message.Message):
     EPISODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def episodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Episode]:
-        """1 to 1000."""
+        """1 to 1000, all of them at most 4 MiB."""
 
     def __init__(
         self,

@@ -30,6 +30,9 @@ class TrainingServiceStub:
 
     A session is RUNNING until its trainer completes or fails it, or stops because somebody asked it to. A trainer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its session is FAILED within half a minute.
+
+    A call about a session that does not exist is NOT_FOUND / TRAINING_SESSION_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     def __init__(self, channel):
@@ -95,13 +98,16 @@ class TrainingServiceServicer:
 
     A session is RUNNING until its trainer completes or fails it, or stops because somebody asked it to. A trainer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its session is FAILED within half a minute.
+
+    A call about a session that does not exist is NOT_FOUND / TRAINING_SESSION_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     def StartTrainingSession(self, request, context):
         """StartTrainingSession begins a session.
 
         The trainer makes the id, so that it may repeat the call: the same session is returned with duplicate = true. With
-        other content it is ALREADY_EXISTS / TRAINING_SESSION_EXISTS.
+        other content it is ALREADY_EXISTS / TRAINING_SESSION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,8 +126,9 @@ class TrainingServiceServicer:
         """AppendTrainingMetrics adds values to series, and merges facts into the metrics of a RUNNING session.
 
         Each batch says where in its series it goes, so it may be repeated: values that are there already are not added
-        twice. Other values there, or a hole, are FAILED_PRECONDITION / SERIES_OUT_OF_STEP, and nothing is written. It counts
-        as a heartbeat.
+        twice. Other values there, or a hole, are FAILED_PRECONDITION / SERIES_OUT_OF_STEP, and nothing is written; so is a
+        series with the name of a fact, or a fact with that of a series. FAILED_PRECONDITION / TRAINING_SESSION_ENDED once
+        the session has ended. It counts as a heartbeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,14 +161,15 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTrainingSession(self, request, context):
-        """GetTrainingSession returns one session. NOT_FOUND / TRAINING_SESSION_NOT_FOUND if there is none.
+        """GetTrainingSession returns one session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTrainingSessions(self, request, context):
-        """ListTrainingSessions returns sessions, the latest started first, in pages of at most 3 MiB.
+        """ListTrainingSessions returns sessions, the latest started first, in pages of at most 3 MiB, without their
+        training_metrics.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -252,6 +260,9 @@ class TrainingService:
 
     A session is RUNNING until its trainer completes or fails it, or stops because somebody asked it to. A trainer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its session is FAILED within half a minute.
+
+    A call about a session that does not exist is NOT_FOUND / TRAINING_SESSION_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     @staticmethod

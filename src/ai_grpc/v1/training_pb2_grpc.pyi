@@ -31,6 +31,9 @@ class TrainingServiceStub:
 
     A session is RUNNING until its trainer completes or fails it, or stops because somebody asked it to. A trainer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its session is FAILED within half a minute.
+
+    A call about a session that does not exist is NOT_FOUND / TRAINING_SESSION_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     @_typing.overload
@@ -41,7 +44,7 @@ class TrainingServiceStub:
     """StartTrainingSession begins a session.
 
     The trainer makes the id, so that it may repeat the call: the same session is returned with duplicate = true. With
-    other content it is ALREADY_EXISTS / TRAINING_SESSION_EXISTS.
+    other content it is ALREADY_EXISTS / TRAINING_SESSION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
     """
     HeartbeatTrainingSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.HeartbeatTrainingSessionRequest, _training_pb2.HeartbeatTrainingSessionResponse]
     """HeartbeatTrainingSession says that the trainer lives, and asks whether it shall stop.
@@ -52,8 +55,9 @@ class TrainingServiceStub:
     """AppendTrainingMetrics adds values to series, and merges facts into the metrics of a RUNNING session.
 
     Each batch says where in its series it goes, so it may be repeated: values that are there already are not added
-    twice. Other values there, or a hole, are FAILED_PRECONDITION / SERIES_OUT_OF_STEP, and nothing is written. It counts
-    as a heartbeat.
+    twice. Other values there, or a hole, are FAILED_PRECONDITION / SERIES_OUT_OF_STEP, and nothing is written; so is a
+    series with the name of a fact, or a fact with that of a series. FAILED_PRECONDITION / TRAINING_SESSION_ENDED once
+    the session has ended. It counts as a heartbeat.
     """
     CompleteTrainingSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.CompleteTrainingSessionRequest, _training_pb2.CompleteTrainingSessionResponse]
     """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if the trainer says so.
@@ -69,9 +73,11 @@ class TrainingServiceStub:
     TRAINING_SESSION_ENDED.
     """
     GetTrainingSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetTrainingSessionRequest, _training_pb2.GetTrainingSessionResponse]
-    """GetTrainingSession returns one session. NOT_FOUND / TRAINING_SESSION_NOT_FOUND if there is none."""
+    """GetTrainingSession returns one session."""
     ListTrainingSessions: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListTrainingSessionsRequest, _training_pb2.ListTrainingSessionsResponse]
-    """ListTrainingSessions returns sessions, the latest started first, in pages of at most 3 MiB."""
+    """ListTrainingSessions returns sessions, the latest started first, in pages of at most 3 MiB, without their
+    training_metrics.
+    """
     AddEpisodes: _grpc.StreamUnaryMultiCallable[_training_pb2.AddEpisodesRequest, _training_pb2.AddEpisodesResponse]
     """AddEpisodes stores episodes of sessions, as many as the stream brings, and then says how many.
 
@@ -89,6 +95,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
 
     A session is RUNNING until its trainer completes or fails it, or stops because somebody asked it to. A trainer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its session is FAILED within half a minute.
+
+    A call about a session that does not exist is NOT_FOUND / TRAINING_SESSION_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -96,7 +105,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """StartTrainingSession begins a session.
 
     The trainer makes the id, so that it may repeat the call: the same session is returned with duplicate = true. With
-    other content it is ALREADY_EXISTS / TRAINING_SESSION_EXISTS.
+    other content it is ALREADY_EXISTS / TRAINING_SESSION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
     """
     HeartbeatTrainingSession: _aio.UnaryUnaryMultiCallable[_training_pb2.HeartbeatTrainingSessionRequest, _training_pb2.HeartbeatTrainingSessionResponse]  # type: ignore[assignment]
     """HeartbeatTrainingSession says that the trainer lives, and asks whether it shall stop.
@@ -107,8 +116,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """AppendTrainingMetrics adds values to series, and merges facts into the metrics of a RUNNING session.
 
     Each batch says where in its series it goes, so it may be repeated: values that are there already are not added
-    twice. Other values there, or a hole, are FAILED_PRECONDITION / SERIES_OUT_OF_STEP, and nothing is written. It counts
-    as a heartbeat.
+    twice. Other values there, or a hole, are FAILED_PRECONDITION / SERIES_OUT_OF_STEP, and nothing is written; so is a
+    series with the name of a fact, or a fact with that of a series. FAILED_PRECONDITION / TRAINING_SESSION_ENDED once
+    the session has ended. It counts as a heartbeat.
     """
     CompleteTrainingSession: _aio.UnaryUnaryMultiCallable[_training_pb2.CompleteTrainingSessionRequest, _training_pb2.CompleteTrainingSessionResponse]  # type: ignore[assignment]
     """CompleteTrainingSession ends a RUNNING session as COMPLETED, or as STOPPED if the trainer says so.
@@ -124,9 +134,11 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     TRAINING_SESSION_ENDED.
     """
     GetTrainingSession: _aio.UnaryUnaryMultiCallable[_training_pb2.GetTrainingSessionRequest, _training_pb2.GetTrainingSessionResponse]  # type: ignore[assignment]
-    """GetTrainingSession returns one session. NOT_FOUND / TRAINING_SESSION_NOT_FOUND if there is none."""
+    """GetTrainingSession returns one session."""
     ListTrainingSessions: _aio.UnaryUnaryMultiCallable[_training_pb2.ListTrainingSessionsRequest, _training_pb2.ListTrainingSessionsResponse]  # type: ignore[assignment]
-    """ListTrainingSessions returns sessions, the latest started first, in pages of at most 3 MiB."""
+    """ListTrainingSessions returns sessions, the latest started first, in pages of at most 3 MiB, without their
+    training_metrics.
+    """
     AddEpisodes: _aio.StreamUnaryMultiCallable[_training_pb2.AddEpisodesRequest, _training_pb2.AddEpisodesResponse]  # type: ignore[assignment]
     """AddEpisodes stores episodes of sessions, as many as the stream brings, and then says how many.
 
@@ -143,6 +155,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A session is RUNNING until its trainer completes or fails it, or stops because somebody asked it to. A trainer that
     says nothing for longer than its heartbeat_timeout is taken for dead: its session is FAILED within half a minute.
+
+    A call about a session that does not exist is NOT_FOUND / TRAINING_SESSION_NOT_FOUND. Numbers that are not finite are
+    refused, and JSON that is nested deeper than 16 levels.
     """
 
     @_abc_1.abstractmethod
@@ -154,7 +169,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         """StartTrainingSession begins a session.
 
         The trainer makes the id, so that it may repeat the call: the same session is returned with duplicate = true. With
-        other content it is ALREADY_EXISTS / TRAINING_SESSION_EXISTS.
+        other content it is ALREADY_EXISTS / TRAINING_SESSION_EXISTS. NOT_FOUND / MODEL_NOT_FOUND for an unknown model.
         """
 
     @_abc_1.abstractmethod
@@ -177,8 +192,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         """AppendTrainingMetrics adds values to series, and merges facts into the metrics of a RUNNING session.
 
         Each batch says where in its series it goes, so it may be repeated: values that are there already are not added
-        twice. Other values there, or a hole, are FAILED_PRECONDITION / SERIES_OUT_OF_STEP, and nothing is written. It counts
-        as a heartbeat.
+        twice. Other values there, or a hole, are FAILED_PRECONDITION / SERIES_OUT_OF_STEP, and nothing is written; so is a
+        series with the name of a fact, or a fact with that of a series. FAILED_PRECONDITION / TRAINING_SESSION_ENDED once
+        the session has ended. It counts as a heartbeat.
         """
 
     @_abc_1.abstractmethod
@@ -218,7 +234,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.GetTrainingSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.GetTrainingSessionResponse, _abc.Awaitable[_training_pb2.GetTrainingSessionResponse]]:
-        """GetTrainingSession returns one session. NOT_FOUND / TRAINING_SESSION_NOT_FOUND if there is none."""
+        """GetTrainingSession returns one session."""
 
     @_abc_1.abstractmethod
     def ListTrainingSessions(
@@ -226,7 +242,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.ListTrainingSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListTrainingSessionsResponse, _abc.Awaitable[_training_pb2.ListTrainingSessionsResponse]]:
-        """ListTrainingSessions returns sessions, the latest started first, in pages of at most 3 MiB."""
+        """ListTrainingSessions returns sessions, the latest started first, in pages of at most 3 MiB, without their
+        training_metrics.
+        """
 
     @_abc_1.abstractmethod
     def AddEpisodes(
