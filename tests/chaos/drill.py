@@ -14,6 +14,7 @@ from tests.chaos.bugs import apply
 from tests.chaos.drill_crowd import GRACE, Crowd
 from tests.chaos.fleet import LAUNCHER
 from tests.chaos.history import History
+from tests.chaos.ledgers import SIGNALS
 from tests.chaos.oracle import read_log
 from tests.server import ServerProcess
 from tests.signals import an_active_model
@@ -45,7 +46,7 @@ async def drill(database: str, folder: Path, bug: str = "", faults: Collection[s
             await crowd.run(faults)
         finally:
             await crowd.leave()
-        await read_log(crowd.history, database)
+        await read_log(crowd.history, SIGNALS, database)
     return crowd.history
 
 

@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from ai_grpc.v1 import signals_pb2 as pb
-from tests.chaos.bots import race
+from tests.chaos.bots import a_state, race
 from tests.chaos.drill_probes import ask
 from tests.chaos.drill_publishers import Publishers
 from tests.chaos.history import Drain, Measurement, Outcome
@@ -48,7 +48,7 @@ class Crowd:
         publishers = Publishers(self._recording, self._targets, self._rng)
         stop = asyncio.Event()
         async with publishers, asyncio.TaskGroup() as group:
-            bots = group.create_task(race("bot", self._recording, self._targets, self._rng, stop, BOT_PAUSE))
+            bots = group.create_task(race("bot", self._recording, self._targets, a_state, self._rng, stop, BOT_PAUSE))
             await publishers.publish(self._model_ids[0], PHASE_SECONDS)
             newcomers = group.create_task(self._newcomers())
             killing = group.create_task(self._kill(self._servers[0])) if "F1" in faults else newcomers

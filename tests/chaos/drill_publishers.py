@@ -9,18 +9,14 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import grpc
 
 from ai_grpc.v1 import signals_pb2 as pb
-from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.chaos.publishers import publish_once
 from tests.chaos.recording import Recording
 from tests.chaos.signals import some_signals
-
-if TYPE_CHECKING:
-    from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
 
 PUBLISHERS: Final = 6
 PAUSE: Final = 0.005
@@ -35,13 +31,12 @@ class Publishers:
     def __init__(self, recording: Recording, targets: Sequence[str], rng: Random) -> None:
         self._recording, self._targets, self._rng = recording, targets, rng
         self._stack = AsyncExitStack()
-        self._stubs: dict[str, SignalServiceAsyncStub] = {}
+        self._channels: dict[str, grpc.aio.Channel] = {}
         self._before: deque[list[pb.Signal]] = deque(maxlen=20)
 
     async def __aenter__(self) -> Self:
         for target in self._targets:
-            channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(target))
-            self._stubs[target] = SignalServiceStub(channel)
+            self._channels[target] = await self._stack.enter_async_context(grpc.aio.insecure_channel(target))
         return self
 
     async def __aexit__(
@@ -79,7 +74,7 @@ class Publishers:
             await asyncio.sleep(self._rng.expovariate(1 / PAUSE))
 
     async def _send(self, name: str, target: str, signals: Sequence[pb.Signal]) -> None:
-        await publish_once(name, self._recording, target, self._stubs[target], signals)
+        await publish_once(name, self._recording, target, self._channels[target], signals)
 
 
 def _other(signal: pb.Signal) -> pb.Signal:

@@ -12,13 +12,12 @@ import asyncpg
 
 from tests.chaos.arena import Arena
 from tests.chaos.faults import Part, fault
-from tests.faults.database import LOCK, UNLOCK
+from tests.chaos.ledgers import LEDGERS
 from tests.faults.database import administrator as connected
 
 ORDERS: Final = "CREATE TABLE IF NOT EXISTS public.orders (id BIGINT GENERATED ALWAYS AS IDENTITY, note TEXT)"
 ORDER: Final = "INSERT INTO public.orders (note) VALUES ('long')"
 OTHER: Final = "chaos_other"
-TABLES: Final = ("ai_signals", "signal_log", "ai_models", "log_meta")
 LOCK_WAIT: Final = "SET lock_timeout = '3s'"
 
 
@@ -40,7 +39,8 @@ async def open_foreign_transactions(arena: Arena, stack: AsyncExitStack) -> None
         ("postgres", ORDER),
         (OTHER, ORDER),
         ("postgres", "SELECT count(*) FROM ai_trading.signal_log"),
-        ("postgres", "LISTEN ai_trading_signals"),
+        ("postgres", "SELECT count(*) FROM ai_trading.anomaly_detections"),
+        *(("postgres", f"LISTEN {ledger.channel}") for ledger in LEDGERS),
     ):
         connection = await stack.enter_async_context(connected(arena.cluster.url(database)))
         await connection.execute("LISTEN ai_trading_signals")
@@ -58,15 +58,16 @@ async def _roll_back(transaction: asyncpg.transaction.Transaction) -> None:
 
 @fault("F11", Part.DATABASE)
 async def locked(arena: Arena, rng: Random) -> AsyncIterator[None]:
-    """Somebody holds the lock of the log, or has a table for himself."""
+    """Somebody holds the lock of a log, or has a table for himself."""
+    ledger = rng.choice(LEDGERS)
     async with arena.admin() as admin:
         if rng.random() < 0.4:
-            arena.variants["F11 lock of the log"] += 1
-            await admin.execute(LOCK)
+            arena.variants[f"F11 lock of the {ledger.name}"] += 1
+            await admin.execute(ledger.lock)
             yield
-            await admin.execute(UNLOCK)
+            await admin.execute(ledger.unlock)
             return
-        table = rng.choice(TABLES)
+        table = rng.choice(ledger.tables)
         arena.variants[f"F11 {table}"] += 1
         async with admin.transaction():
             await _lock(admin, table)

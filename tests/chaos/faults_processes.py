@@ -141,4 +141,4 @@ async def drain(arena: Arena, replica: Replica) -> None:
     seconds = time.monotonic() - started
     await asyncio.sleep(0.1)
     closings = sum(stream.messages[-1].what == "closing" for stream in streams)
-    arena.recording.history.drains.append(Drain(replica.name, seconds, GRACE, status, len(streams), closings))
+    arena.history.drains.append(Drain(replica.name, seconds, GRACE, status, len(streams), closings))
