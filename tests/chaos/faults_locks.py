@@ -13,6 +13,8 @@ import asyncpg
 from tests.chaos.arena import Arena
 from tests.chaos.faults import Part, fault
 from tests.chaos.ledgers import LEDGERS
+from tests.chaos.nouns import ANOMALY
+from tests.chaos.sql_writers import INSERT, rows_of
 from tests.faults.database import administrator as connected
 
 ORDERS: Final = "CREATE TABLE IF NOT EXISTS public.orders (id BIGINT GENERATED ALWAYS AS IDENTITY, note TEXT)"
@@ -35,11 +37,12 @@ async def open_foreign_transactions(arena: Arena, stack: AsyncExitStack) -> None
     with suppress(asyncpg.DuplicateDatabaseError):
         await arena.ask(f"CREATE DATABASE {OTHER}")
     await arena.ask(ORDERS, OTHER)
-    for database, statement in (
+    for database, *statement in (
         ("postgres", ORDER),
         (OTHER, ORDER),
         ("postgres", "SELECT count(*) FROM ai_trading.signal_log"),
-        ("postgres", "SELECT count(*) FROM ai_trading.anomaly_detections"),
+        # Nobody may hear of it, for it is rolled back.
+        ("postgres", INSERT, rows_of(arena.make(ANOMALY)(Random(), 1))),
         *(("postgres", f"LISTEN {ledger.channel}") for ledger in LEDGERS),
     ):
         connection = await stack.enter_async_context(connected(arena.cluster.url(database)))
@@ -47,7 +50,7 @@ async def open_foreign_transactions(arena: Arena, stack: AsyncExitStack) -> None
         transaction = connection.transaction(isolation="repeatable_read")
         await transaction.start()
         stack.push_async_callback(_roll_back, transaction)
-        await connection.execute(statement)
+        await connection.execute(*statement)
 
 
 async def _roll_back(transaction: asyncpg.transaction.Transaction) -> None:

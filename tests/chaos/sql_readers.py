@@ -17,7 +17,7 @@ from tests.chaos.nouns import noun_of
 from tests.chaos.oracle import one_moment
 from tests.chaos.recording import Recording
 
-PAUSE: Final = 0.2
+PAUSE: Final = 0.1
 LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 from google.protobuf.json_format import MessageToDict
@@ -33,7 +33,8 @@ RESOLVE: Final = """
 UPDATE ai_trading.anomaly_detections SET resolved = TRUE, resolution_timestamp = now(), resolution_note = $2
 WHERE anomaly_id = $1::text::uuid AND NOT resolved
 """
-BEGINNINGS: Final = ("BEGIN", "BEGIN", "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ")
+REPEATABLE: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+BEGINNINGS: Final = ("BEGIN", "BEGIN", "BEGIN", REPEATABLE)
 ROLLED_BACK: Final = "ROLLED_BACK"
 LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 SECONDS: Final = 3.0
@@ -72,12 +73,13 @@ class SqlWriter:
 
     async def _transact(self, connection: asyncpg.Connection) -> None:
         """One transaction. Raises one of LOST if it fails in any other way than by its own will."""
-        rng, transaction = self._rng, Transaction(self._name, self._recording)
+        rng, beginning = self._rng, self._rng.choice(BEGINNINGS)
+        transaction = Transaction(self._name, self._recording, repeatable=beginning is REPEATABLE)
         with transaction.written_down():
-            await connection.execute(rng.choice(BEGINNINGS))
+            await connection.execute(beginning)
             anomalies = some_anomalies(self._model_ids, rng, rng.randint(1, LARGEST))
             transaction.inserts(anomalies)
-            await connection.execute(INSERT, _rows(anomalies))
+            await connection.execute(INSERT, rows_of(anomalies))
             if rng.random() < 0.2:
                 await self._undo_a_part(connection)
             await asyncio.sleep(rng.uniform(0, SLOWEST) if rng.random() < 0.3 else 0)
@@ -101,7 +103,7 @@ class SqlWriter:
         with part.written_down():
             part.inserts(some_anomalies(self._model_ids, self._rng, 1))
             await connection.execute("SAVEPOINT part")
-            await connection.execute(INSERT, _rows(part.items))
+            await connection.execute(INSERT, rows_of(part.items))
             await connection.execute("ROLLBACK TO SAVEPOINT part")
             part.rolled_back()
 
@@ -109,8 +111,8 @@ class SqlWriter:
 class Transaction:
     """What one transaction did, and what is known of how it ended."""
 
-    def __init__(self, name: str, recording: Recording) -> None:
-        self._name, self._recording = name, recording
+    def __init__(self, name: str, recording: Recording, *, repeatable: bool = False) -> None:
+        self._name, self._recording, self._repeatable = name, recording, repeatable
         self._invoked = time.monotonic()
         self._outcome, self._reason, self._refusal = Outcome.FAIL, "DATABASE_UNAVAILABLE", ""
         self._ends: list[tuple[str, str, bool]] = []
@@ -144,8 +146,9 @@ class Transaction:
         """Writes it down, however it ends."""
         try:
             yield
-        except asyncpg.TransactionRollbackError:
-            self._outcome, self._reason = Outcome.FAIL, "SERIALIZATION_FAILURE"
+        except asyncpg.TransactionRollbackError as error:
+            expected = self._repeatable and isinstance(error, asyncpg.SerializationError)
+            self._outcome, self._reason = Outcome.FAIL, "SERIALIZATION_FAILURE" if expected else "ABORTED"
             raise
         except LOST as error:
             self._reason = self._reason or type(error).__name__
@@ -175,5 +178,6 @@ class Transaction:
             self._recording.ended(End(self._name, "sql", self._invoked, ended, outcome, key, state, reason=reason))
 
 
-def _rows(anomalies: Sequence[anomalies_pb2.Anomaly]) -> Any:
+def rows_of(anomalies: Sequence[anomalies_pb2.Anomaly]) -> str:
+    """What INSERT inserts."""
     return json.dumps([MessageToDict(anomaly, preserving_proto_field_name=True) for anomaly in anomalies])
