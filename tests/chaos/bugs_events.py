@@ -12,7 +12,6 @@ from tests.chaos.seeded import Bug
 
 TRIGGER: Final = "ai_trading.log_event"
 LOCK: Final = "  PERFORM pg_advisory_xact_lock(4711001, 3);\n"
-HEAD: Final = "  SELECT h.sequence, h.commit_time INTO head, now FROM ai_trading.event_log_head() AS h;\n"
 UNIQUE: Final = "\n  ON CONFLICT (sequence) DO NOTHING;"
 BOUND: Final = "ai_grpc.records:bound"
 NAMES: Final = "    names = tuple("
@@ -62,14 +61,6 @@ BUGS: Final = (
         ledger=EVENTS,
     ),
     Bug(
-        "events_head_before_lock",
-        "The trigger reads the head before it takes the lock.",
-        reveals=("I19",),
-        sql=(Edit(TRIGGER, LOCK + HEAD, HEAD + LOCK),),
-        quick=False,
-        ledger=EVENTS,
-    ),
-    Bug(
         "events_head_and_lock_in_one_statement",
         "The lock is taken by the statement that reads the head, whose snapshot is older than the lock.",
         reveals=("I19",),
@@ -115,7 +106,6 @@ BUGS: Final = (
             Edit("ai_trading.trim_event_log", "WHERE last.sequence > m.floor", "WHERE FALSE"),
             Edit("ai_trading.trim_event_log", "l.sequence <= m.floor", "l.commit_time <= moment"),
         ),
-        quick=False,
         ledger=EVENTS,
     ),
     Bug(
@@ -126,7 +116,6 @@ BUGS: Final = (
         python=(
             Edit("ai_grpc.exchange.tail:Tail._follow", "asyncio.timeout(self._poll_interval)", "asyncio.timeout(None)"),
         ),
-        quick=False,
         ledger=EVENTS,
     ),
     Bug(

@@ -9,7 +9,7 @@ from tests.chaos.nouns import ANOMALY, GENERATION, SIGNAL
 from tests.chaos.run import Plan, run
 
 SECONDS = 30
-LEAST = {SIGNAL: 500, ANOMALY: 500, GENERATION: 20}
+LEAST = {SIGNAL: 500, ANOMALY: 300, GENERATION: 20}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -21,8 +21,9 @@ async def test_no_promise_is_broken_by_faults(seed: int, capsys: pytest.CaptureF
     assert arena.injected == arena.planned
     assert len(arena.injected) > len(names()) / 3
     for noun, recording in arena.recordings.items():
-        counts = recording.counts
-        assert counts["acknowledged"] > LEAST[noun], noun.plural
-        assert counts["end ok"] > 10 or noun is GENERATION
+        assert recording.counts["acknowledged"] > LEAST[noun], noun.plural
+    for noun in (SIGNAL, ANOMALY):
+        counts = arena.recordings[noun].counts
+        assert counts["end ok"] > 10
         assert counts["publish unknown"] > 0, f"no fault has hit who writes {noun.plural}"
         assert counts["streams"] > 2 * len(arena.targets), "nobody had to connect again"
