@@ -40,12 +40,15 @@ SIGNALS: Final = Ledger(
     "SELECT sequence FROM ai_trading.signal_log_head()",
     "SELECT m.epoch::text, m.floor, h.sequence FROM ai_trading.log_meta AS m, ai_trading.signal_log_head() AS h",
     """
-    SELECT l.sequence, l.kind, to_jsonb(m)
+    SELECT l.sequence AS log_sequence, l.kind AS log_kind, m.*
     FROM ai_trading.signal_log AS l
     JOIN ai_trading.ai_signals AS s ON s.signal_id = l.signal_id, ai_trading.signal_message(s) AS m
     WHERE l.sequence > $1 ORDER BY l.sequence
     """,
-    "SELECT 'PUBLISHED', s.sequence, to_jsonb(m) FROM ai_trading.ai_signals AS s, ai_trading.signal_message(s) AS m",
+    """
+    SELECT 'PUBLISHED' AS log_kind, s.sequence AS log_sequence, m.*
+    FROM ai_trading.ai_signals AS s, ai_trading.signal_message(s) AS m
+    """,
     """
     SELECT ai_trading.trim_signal_log((m.floor + (h.sequence - m.floor) * $1::float8)::bigint)
     FROM ai_trading.log_meta AS m, ai_trading.signal_log_head() AS h
@@ -63,7 +66,7 @@ EVENTS: Final = Ledger(
     "SELECT m.epoch::text, m.floor, h.sequence FROM ai_trading.event_log_meta AS m, ai_trading.event_log_head() AS h",
     "SELECT l.sequence, l.kind, l.content FROM ai_trading.event_log AS l WHERE l.sequence > $1 ORDER BY l.sequence",
     """
-    SELECT 'REPORTED', coalesce(a.sequence, 0), to_jsonb(m)
+    SELECT 'REPORTED', coalesce(a.sequence, 0), to_jsonb(m) AS content
     FROM ai_trading.anomaly_detections AS a, ai_trading.anomaly_message(a) AS m
     UNION ALL
     SELECT 'RECORDED', NULL, to_jsonb(m)
@@ -86,17 +89,22 @@ EVENTS: Final = Ledger(
 LEDGERS: Final = (SIGNALS, EVENTS)
 
 
-def entry_of_row(row: Sequence[Any]) -> Entry:
+def entry_of_row(row: Any) -> Entry:
     """One of the `log`."""
-    sequence, kind, message = row
-    noun = noun_of_kind(kind)
-    said = ParseDict(message, noun.message())
+    sequence, kind, *_ = row
+    noun, said = noun_of_kind(kind), _message(kind, row)
     return Entry(sequence, kind_of(kind, said), noun.key(said), content_of(said), said)
 
 
-def row_of(row: Sequence[Any]) -> Row:
+def row_of(row: Any) -> Row:
     """One of the `rows`."""
-    kind, place, message = row
-    noun = noun_of_kind(kind)
-    said = ParseDict(message, noun.message())
+    kind, place, *_ = row
+    noun, said = noun_of_kind(kind), _message(kind, row)
     return Row(kind, noun.key(said), place, content_of(said))
+
+
+def _message(kind: str, row: Any) -> Any:
+    """The message in the columns that follow the first two, or in the one that has it as JSON."""
+    message = noun_of_kind(kind).message
+    _, _, *columns = row.items()
+    return ParseDict(row["content"], message()) if "content" in row else message(**dict(columns))

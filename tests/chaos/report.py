@@ -125,8 +125,8 @@ def document(outcome: Outcome) -> str:
             _markdown(("fault", "what happens", "times"), faults),
             _markdown(("in detail", "times"), variants),
             "## Invariants",
-            "They hold of both logs, and of all who read them: by the streams of signals, anomalies and generations, or by"
-            " polling in SQL.",
+            "They hold of both logs, and of all who read them: by the streams of signals, anomalies and generations, or"
+            " by polling in SQL.",
             _markdown(("invariant", "what always holds"), promises),
             "## Bounds",
             _markdown(("invariant", "figure", "value", "bound"), bounds),
