@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 from typing import Final
 
@@ -16,9 +15,8 @@ from google.protobuf.json_format import MessageToDict
 from ai_grpc.v1 import anomalies_pb2
 from tests.chaos.bots import a_resolution
 from tests.chaos.findings import some_anomalies
-from tests.chaos.history import End, Outcome, Publish
-from tests.chaos.nouns import sent_of
 from tests.chaos.recording import Recording
+from tests.chaos.transactions import Transaction
 
 INSERT: Final = """
 INSERT INTO ai_trading.anomaly_detections (
@@ -35,7 +33,6 @@ WHERE anomaly_id = $1::text::uuid AND NOT resolved
 """
 REPEATABLE: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 BEGINNINGS: Final = ("BEGIN", "BEGIN", "BEGIN", REPEATABLE)
-ROLLED_BACK: Final = "ROLLED_BACK"
 LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 SECONDS: Final = 3.0
 LARGEST: Final = 8
@@ -55,37 +52,39 @@ class SqlWriter:
     async def run(self, stop: asyncio.Event, pause: float) -> None:
         """Writes until it is told to stop."""
         while not stop.is_set():
-            try:
-                connection = await asyncpg.connect(
-                    self._rng.choice(self._urls), timeout=SECONDS, command_timeout=SECONDS
-                )
-            except LOST:
-                await asyncio.sleep(pause)
-                continue
-            try:
-                for _ in range(TRANSACTIONS):
-                    await self._transact(connection)
-                    await asyncio.sleep(self._rng.expovariate(1 / pause))
-            except LOST:
-                continue
-            finally:
-                connection.terminate()
+            with suppress(*LOST):
+                await self._write(stop, pause)
+            await asyncio.sleep(pause)
+
+    async def _write(self, stop: asyncio.Event, pause: float) -> None:
+        """Some transactions on one connection. Raises one of LOST."""
+        url = self._rng.choice(self._urls)
+        connection = await asyncpg.connect(url, timeout=SECONDS, command_timeout=SECONDS)
+        try:
+            for _ in range(TRANSACTIONS):
+                if stop.is_set():
+                    return
+                await self._transact(connection)
+                await asyncio.sleep(self._rng.expovariate(1 / pause))
+        finally:
+            connection.terminate()
 
     async def _transact(self, connection: asyncpg.Connection) -> None:
         """One transaction. Raises one of LOST if it fails in any other way than by its own will."""
         rng, beginning = self._rng, self._rng.choice(BEGINNINGS)
+        anomalies = some_anomalies(self._model_ids, rng, rng.randint(1, LARGEST))
+        victims = [anomalies[0].anomaly_id] if rng.random() < 0.2 else []
+        # What is known before it begins is there for its snapshot.
+        if self._recording.recent and rng.random() < 0.3:
+            victims.append(rng.choice(self._recording.recent))
         transaction = Transaction(self._name, self._recording, repeatable=beginning is REPEATABLE)
         with transaction.written_down():
             await connection.execute(beginning)
-            anomalies = some_anomalies(self._model_ids, rng, rng.randint(1, LARGEST))
             transaction.inserts(anomalies)
             await connection.execute(INSERT, rows_of(anomalies))
             if rng.random() < 0.2:
                 await self._undo_a_part(connection)
             await asyncio.sleep(rng.uniform(0, SLOWEST) if rng.random() < 0.3 else 0)
-            victims = [anomalies[0].anomaly_id] if rng.random() < 0.2 else []
-            if self._recording.recent and rng.random() < 0.3:
-                victims.append(rng.choice(self._recording.recent))
             for key in victims:
                 state = a_resolution(rng)
                 status = await connection.execute(RESOLVE, key, state.partition(" ")[2])
@@ -106,76 +105,6 @@ class SqlWriter:
             await connection.execute(INSERT, rows_of(part.items))
             await connection.execute("ROLLBACK TO SAVEPOINT part")
             part.rolled_back()
-
-
-class Transaction:
-    """What one transaction did, and what is known of how it ended."""
-
-    def __init__(self, name: str, recording: Recording, *, repeatable: bool = False) -> None:
-        self._name, self._recording, self._repeatable = name, recording, repeatable
-        self._invoked = time.monotonic()
-        self._outcome, self._reason, self._refusal = Outcome.FAIL, "DATABASE_UNAVAILABLE", ""
-        self._ends: list[tuple[str, str, bool]] = []
-        self.items: Sequence[anomalies_pb2.Anomaly] = ()
-
-    def inserts(self, items: Sequence[anomalies_pb2.Anomaly]) -> None:
-        """These anomalies."""
-        self.items = items
-        for item in items:
-            self._recording.sent[item.anomaly_id] = self._invoked
-
-    def resolves(self, key: str, state: str, *, won: bool) -> None:
-        """This anomaly, unless it was resolved before."""
-        self._ends.append((key, state, won))
-
-    def rolled_back(self) -> None:
-        """Nothing of it may remain."""
-        self._reason = self._refusal = ROLLED_BACK
-        self._ends.clear()
-
-    def commits(self) -> None:
-        """From now on it may be committed."""
-        self._outcome, self._reason = Outcome.UNKNOWN, ""
-
-    def committed(self) -> None:
-        """All of it is there."""
-        self._outcome = Outcome.OK
-
-    @contextmanager
-    def written_down(self) -> Iterator[None]:
-        """Writes it down, however it ends."""
-        try:
-            yield
-        except asyncpg.TransactionRollbackError as error:
-            expected = self._repeatable and isinstance(error, asyncpg.SerializationError)
-            self._outcome, self._reason = Outcome.FAIL, "SERIALIZATION_FAILURE" if expected else "ABORTED"
-            raise
-        except LOST as error:
-            self._reason = self._reason or type(error).__name__
-            raise
-        finally:
-            self._write_down()
-
-    def _write_down(self) -> None:
-        ended, zeros = time.monotonic(), (0,) * len(self.items)
-        known = zeros if self._outcome is Outcome.OK else ()
-        self._recording.published(
-            Publish(
-                self._name,
-                "sql",
-                self._invoked,
-                ended,
-                self._outcome,
-                sent_of(self.items),
-                known,
-                tuple(map(bool, known)),
-                self._reason,
-                self._refusal,
-            )
-        )
-        for key, state, won in self._ends:
-            outcome, reason = (self._outcome, self._reason) if won else (Outcome.FAIL, "ANOMALY_RESOLVED")
-            self._recording.ended(End(self._name, "sql", self._invoked, ended, outcome, key, state, reason=reason))
 
 
 def rows_of(anomalies: Sequence[anomalies_pb2.Anomaly]) -> str:
