@@ -20,6 +20,17 @@ ALTER TABLE ai_trading.signal_log DROP CONSTRAINT signal_log_pkey;
 CREATE INDEX ON ai_trading.signal_log (sequence);
 """
 
+# Readers that put up with holes.
+TOLERANT: Final = (
+    Edit("ai_grpc.exchange.log:read_events", "if len(events) == end - after:", "if True:"),
+    Edit(
+        "ai_grpc.exchange.ring:Ring.batches",
+        "[self._at(sequence) for sequence in range(after + 1, through + 1)]",
+        "[event for sequence in range(after + 1, through + 1) "
+        "if (event := self._events[sequence % self._size]) and event.sequence == sequence]",
+    ),
+)
+
 BUGS: Final = (
     Bug(
         "numbers_without_lock",
@@ -37,15 +48,7 @@ BUGS: Final = (
             Edit(EXPIRE, "head + row_number() OVER (ORDER BY s.expires_at, s.sequence)", NEXT),
             Edit(EXPIRE, "RETURN head + count", f"RETURN {LAST}"),
         ),
-        python=(
-            Edit("ai_grpc.exchange.log:read_events", "if len(events) == end - after:", "if True:"),
-            Edit(
-                "ai_grpc.exchange.ring:Ring.batches",
-                "[self._at(sequence) for sequence in range(after + 1, through + 1)]",
-                "[event for sequence in range(after + 1, through + 1) "
-                "if (event := self._events[sequence % self._size]) and event.sequence == sequence]",
-            ),
-        ),
+        python=TOLERANT,
     ),
     Bug(
         "numbers_without_lock_seen",

@@ -12,8 +12,10 @@ import grpc
 
 from tests.chaos.bugs import apply
 from tests.chaos.drill_crowd import GRACE, Crowd
+from tests.chaos.drill_loads import LOADS
 from tests.chaos.fleet import LAUNCHER
 from tests.chaos.history import History
+from tests.chaos.ledgers import SIGNALS, Ledger
 from tests.chaos.oracle import read_log
 from tests.server import ServerProcess
 from tests.signals import an_active_model
@@ -33,19 +35,21 @@ def a_replica(dsn: str, log: Path, settings: Mapping[str, str]) -> ServerProcess
     return ServerProcess(dsn, log, settings, LAUNCHER)
 
 
-async def drill(database: str, folder: Path, bug: str = "", faults: Collection[str] = ()) -> History:
-    """The history of a run with a bug and with faults."""
+async def drill(
+    database: str, folder: Path, bug: str = "", faults: Collection[str] = (), ledger: Ledger = SIGNALS
+) -> History:
+    """The history of one log in a run with a bug and with faults."""
     if bug:
         await apply(database, bug)
     async with two_replicas(database, folder, {**SETTINGS, "CHAOS_BUG": bug}) as servers:
         async with grpc.aio.insecure_channel(servers[0].target) as channel:
             model_ids = [await an_active_model(channel) for _ in range(2)]
-        crowd = Crowd(database, servers, model_ids)
+        crowd = Crowd(database, servers, model_ids, LOADS[ledger])
         try:
             await crowd.run(faults)
         finally:
             await crowd.leave()
-        await read_log(crowd.history, database)
+        await read_log(crowd.history, ledger, database)
     return crowd.history
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from ai_grpc.v1 import signals_pb2 as pb
+from google.protobuf.message import Message
+
 from tests.chaos.history import End, Entry, History, Outcome, Position, Publish, Seen, Stream
 from tests.chaos.matching import entry_of, matcher
-
-PUBLISHED: Final = "PUBLISHED"
+from tests.chaos.nouns import BEGINNINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Delivery:
 
 
 class Said(NamedTuple):
-    """A signal in a request to publish it, whose ids are `request`, and the answer for it; sequence 0 if there was
-    none."""
+    """A signal in a request to publish it, whose ids are `request`, and the answer for it; sequence 0 if that named
+    none. So for all other nouns."""
 
     publish: Publish
     request: tuple[str, ...]
@@ -45,38 +45,47 @@ class Evidence:
         self.history = history
         self.sent: dict[str, list[Said]] = {}
         for publish in history.publishes:
-            request = tuple(sent.signal_id for sent in publish.signals)
+            request = tuple(sent.key for sent in publish.items)
             answers = chain(zip(publish.sequences, publish.duplicates, strict=False), repeat((0, False)))
-            for sent, answer in zip(publish.signals, answers, strict=False):
-                self.sent.setdefault(sent.signal_id, []).append(Said(publish, request, sent.content, *answer))
+            for sent, answer in zip(publish.items, answers, strict=False):
+                self.sent.setdefault(sent.key, []).append(Said(publish, request, sent.content, *answer))
         self.ends: dict[str, list[End]] = {}
         for end in history.ends:
-            self.ends.setdefault(end.signal_id, []).append(end)
+            self.ends.setdefault(end.key, []).append(end)
         self.deliveries = [_delivery(stream) for stream in history.streams if stream.messages]
         self.log = {entry.sequence: entry for entry in history.log}
         self.known = {entry.sequence: entry for entry in (*self._trimmed(), *history.log)}
-        self.published = {entry.signal_id: entry for entry in self.known.values() if entry.kind == PUBLISHED}
-        self.over = {entry.signal_id: entry for entry in self.known.values() if entry.kind != PUBLISHED}
+        self.published = {entry.key: entry for entry in self.known.values() if entry.kind in BEGINNINGS}
+        self.over = {entry.key: entry for entry in self.known.values() if entry.kind not in BEGINNINGS}
+        self.rows = {row.key: row for row in history.rows}
         self._order = sorted(self.known)
-        self._wanted: dict[bytes, list[int]] = {}
+        self._wanted: dict[tuple[type[Message], bytes], list[int]] = {}
 
-    def possible(self, signal_id: str) -> list[Said]:
+    def possible(self, key: str) -> list[Said]:
         """The requests that may have published a signal of this id."""
-        return [said for said in self.sent.get(signal_id, ()) if said.publish.outcome is not Outcome.FAIL]
+        return [said for said in self.sent.get(key, ()) if said.publish.outcome is not Outcome.FAIL]
 
-    def acks(self, signal_id: str) -> list[Said]:
-        """The requests whose answer named a sequence for it."""
-        return [said for said in self.sent.get(signal_id, ()) if said.sequence and said.publish.outcome is Outcome.OK]
+    def acks(self, key: str) -> list[Said]:
+        """The requests that were acknowledged."""
+        return [said for said in self.sent.get(key, ()) if said.publish.outcome is Outcome.OK]
 
-    def wanted(self, selection: pb.SignalFilter) -> list[int]:
+    def place(self, key: str, named: int) -> int:
+        """Where the log has what was acknowledged, if the answer did not name it; 0 if it is not known."""
+        return named or (self.published[key].sequence if key in self.published else 0)
+
+    def end_of(self, end: End) -> Entry | None:
+        """What the log has where the answer said that something ended, or where else it ends."""
+        return self.known.get(end.sequence) if end.sequence else self.over.get(end.key)
+
+    def wanted(self, selection: Message) -> list[int]:
         """The sequences of all known events that a filter lets through."""
-        key = selection.SerializeToString(deterministic=True)
+        key = type(selection), selection.SerializeToString(deterministic=True)
         if key not in self._wanted:
             matches = matcher(selection)
             self._wanted[key] = [sequence for sequence in self._order if matches(self.known[sequence])]
         return self._wanted[key]
 
-    def owed(self, selection: pb.SignalFilter, after: int, through: int) -> list[int]:
+    def owed(self, selection: Message, after: int, through: int) -> list[int]:
         """Those of them in a range."""
         wanted = self.wanted(selection)
         return wanted[bisect_right(wanted, after) : bisect_right(wanted, through)]
@@ -84,12 +93,12 @@ class Evidence:
     @cached_property
     def strangers(self) -> list[tuple[Stream, Seen]]:
         """Deliveries that are not what the log has at their sequence."""
-        known = {sequence: (entry.kind, entry.signal_id, entry.content) for sequence, entry in self.known.items()}
+        known = {sequence: (entry.kind, entry.key, entry.content) for sequence, entry in self.known.items()}
         return [
             (delivery.stream, seen)
             for delivery in self.deliveries
             for seen in delivery.events
-            if known.get(seen.sequence) != (seen.kind, seen.signal_id, seen.content)
+            if known.get(seen.sequence) != (seen.kind, seen.key, seen.content)
         ]
 
     def _trimmed(self) -> Iterator[Entry]:
@@ -98,20 +107,14 @@ class Evidence:
         for delivery in self.deliveries:
             for seen in delivery.events:
                 if seen.sequence <= history.floor:
-                    past[seen.sequence] = seen.kind, seen.signal_id, seen.content
+                    past[seen.sequence] = seen.kind, seen.key, seen.content
         for end in history.ends:
-            if end.outcome is Outcome.OK and end.sequence <= history.floor and end.signal_id in self.sent:
-                past[end.sequence] = end.state, end.signal_id, self.sent[end.signal_id][0].content
-        for signal_id, sequence in history.signals:
-            if sequence <= history.floor and (content := self._content(signal_id, sequence)) is not None:
-                past[sequence] = PUBLISHED, signal_id, content
+            if end.outcome is Outcome.OK and 0 < end.sequence <= history.floor and end.key in self.sent:
+                past[end.sequence] = end.state, end.key, self.sent[end.key][0].content
+        for row in history.rows:
+            if row.place and row.place <= history.floor:
+                past[row.place] = row.kind, row.key, row.content
         return (entry_of(sequence, *event) for sequence, event in past.items())
-
-    def _content(self, signal_id: str, sequence: int) -> bytes | None:
-        """What was published there, if only one content can have been."""
-        acked = {said.content for said in self.acks(signal_id) if said.sequence == sequence}
-        contents = acked or {said.content for said in self.possible(signal_id)}
-        return contents.pop() if len(contents) == 1 else None
 
 
 def _delivery(stream: Stream) -> Delivery:

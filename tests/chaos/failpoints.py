@@ -1,4 +1,4 @@
-"""Points in the life of an append at which a replica of a test kills itself, as a power cut would."""
+"""Points in the life of an append, or of a report, at which a replica of a test kills itself, as a power cut would."""
 
 from __future__ import annotations
 
@@ -25,12 +25,17 @@ SENT: Final = f"""\
 """
 TELL: Final = "            self._on_commit(events)\n"
 ANSWER: Final = "            self._answer(batch, placed)\n"
+INSERT: Final = "ai_grpc.batches:insert"
+WRITE: Final = "            return await batch.put(connection, 0, len(batch.items))\n"
+WRITTEN: Final = "            rows = await batch.put(connection, 0, len(batch.items))\n"
 
 FAILPOINTS: Final = {
     "before_send": Edit(APPEND, CONNECT, f'{CONNECT}            {REACH}("before_send")\n'),
     "after_send": Edit(APPEND, SEND, SENT),
     "after_commit": Edit(APPEND, ANSWER, f'            {REACH}("after_commit")\n{ANSWER}'),
     "after_ack": Edit("ai_grpc.exchange.writer:SignalWriter._tell", TELL, f'            {REACH}("after_ack")\n{TELL}'),
+    "before_report": Edit(INSERT, WRITE, f'{WRITTEN}            {REACH}("before_report")\n        return rows\n'),
+    "after_report": Edit(INSERT, WRITE, f'{WRITTEN}        {REACH}("after_report")\n        return rows\n'),
 }
 
 _left: Counter[str] = Counter()

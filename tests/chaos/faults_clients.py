@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from grpc import aio
 
 from ai_grpc.client.channel import connect
-from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
-from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.chaos.arena import Arena
 from tests.chaos.faults import Part, fault
 from tests.chaos.fleet import Replica
 from tests.chaos.history import Outcome
+from tests.chaos.nouns import ANOMALY, NOUNS, SIGNAL, Noun
 from tests.chaos.poison import POISON, send_raw
 from tests.chaos.publishers import publish_once
 from tests.chaos.signals import some_signals
 from tests.chaos.subscribers import Habits, Subscriber
-
-if TYPE_CHECKING:
-    from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
 
 CONNECTIONS: Final = 40
 
@@ -56,10 +52,8 @@ async def connect_and_cancel(target: str, count: int) -> None:
     """Subscribes and leaves at once, on a connection of its own now and then."""
     for number in range(count):
         async with connect(target) as channel:
-            for _ in range(1 + number % 3):
-                call = SignalServiceStub(channel).SubscribeSignals(
-                    pb.SubscribeSignalsRequest(earliest=streams_pb2.Earliest())
-                )
+            for noun in NOUNS[: 1 + number % 3]:
+                call = noun.subscribe(channel)(noun.request(earliest=streams_pb2.Earliest()))
                 reading = asyncio.ensure_future(call.read())
                 await asyncio.wait([reading], timeout=0.01 * (number % 4))
                 call.cancel()
@@ -69,16 +63,17 @@ async def connect_and_cancel(target: str, count: int) -> None:
 @fault("F12", Part.CLIENTS)
 async def duplicates(arena: Arena, rng: Random) -> AsyncIterator[None]:
     """The same id goes to all replicas at once, again later, with another body, and twice in one request."""
-    async with _everywhere(arena) as publish:
+    noun = rng.choice((SIGNAL, ANOMALY))
+    arena.variants[f"F12 {noun.plural}"] += 1
+    make = arena.make(noun)
+    async with _everywhere(arena, noun) as publish:
         for number in range(rng.randint(3, 8)):
-            signals = some_signals(arena.model_ids, rng, rng.randint(1, 5))
-            await publish(f"twin-{number}", signals)
-            await publish(f"late-twin-{number}", signals)
-            other = [_altered(signal) for signal in signals]
-            await publish(f"impostor-{number}", other)
-            fresh = some_signals(arena.model_ids, rng, 1)
-            await publish(f"double-{number}", fresh * 2, "INVALID_FIELD")
-            rivals = some_signals(arena.model_ids, rng, 1)
+            items = make(rng, rng.randint(1, 5))
+            await publish(f"twin-{number}", items)
+            await publish(f"late-twin-{number}", items)
+            await publish(f"impostor-{number}", [_altered(item) for item in items])
+            await publish(f"double-{number}", [*make(rng, 1)] * 2, "INVALID_FIELD")
+            rivals = make(rng, 1)
             await asyncio.gather(
                 publish(f"rival-{number}", rivals), publish(f"other-rival-{number}", [_altered(rivals[0])])
             )
@@ -86,14 +81,14 @@ async def duplicates(arena: Arena, rng: Random) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _everywhere(arena: Arena) -> AsyncIterator[Callable[..., asyncio.Future[list[Outcome]]]]:
+async def _everywhere(arena: Arena, noun: Noun) -> AsyncIterator[Callable[..., asyncio.Future[list[Outcome]]]]:
     """Publishing by one call on every replica at once."""
     channels = [connect(target) for target in arena.targets]
 
-    def publish(name: str, signals: list[pb.Signal], refusal: str = "") -> asyncio.Future[list[Outcome]]:
+    def publish(name: str, items: Sequence[Any], refusal: str = "") -> asyncio.Future[list[Outcome]]:
         def on(replica: Replica, channel: aio.Channel) -> Coroutine[Any, Any, Outcome]:
-            stub: SignalServiceAsyncStub = SignalServiceStub(channel)
-            return publish_once(f"{name}-{replica.name}", arena.recording, replica.name, stub, signals, refusal)
+            recording = arena.recordings[noun]
+            return publish_once(f"{name}-{replica.name}", recording, replica.name, channel, items, refusal)
 
         return asyncio.gather(*map(on, arena.replicas, channels))
 
@@ -104,10 +99,10 @@ async def _everywhere(arena: Arena) -> AsyncIterator[Callable[..., asyncio.Futur
             await channel.close()
 
 
-def _altered(signal: pb.Signal) -> pb.Signal:
-    other = pb.Signal()
-    other.CopyFrom(signal)
-    other.reference_price = str(int(signal.reference_price) + 1)
+def _altered(item: Any) -> Any:
+    other = type(item)()
+    other.CopyFrom(item)
+    other.symbol = "OTHER"
     return other
 
 
@@ -116,8 +111,14 @@ async def hopping(arena: Arena, rng: Random) -> AsyncIterator[None]:
     """Subscribers go on with another replica after every few events, some of them behind in their knowledge."""
     number = arena.injected["F18"]
     hoppers = [
-        Subscriber(f"hopper-{number}-{place}", arena.recording, arena.targets, Habits("latest", events=4), rng)
-        for place in range(2)
+        Subscriber(
+            f"hopper-{number}-{noun.field}",
+            arena.recordings[noun],
+            arena.targets,
+            Habits("latest", noun.wanted(), events=4),
+            rng,
+        )
+        for noun in (SIGNAL, ANOMALY)
     ]
     tasks = [asyncio.create_task(hopper.run()) for hopper in hoppers]
     try:
@@ -136,7 +137,6 @@ async def poison(arena: Arena, rng: Random) -> AsyncIterator[None]:
     """Requests that must be refused, and of which nothing may be written: too large, malformed, out of range."""
     target = rng.choice(arena.targets)
     async with connect(target) as channel:
-        stub: SignalServiceAsyncStub = SignalServiceStub(channel)
         for name, kind in POISON.items():
             arena.variants[f"F19 {name}"] += 1
             signals = some_signals(arena.model_ids, rng, 3)
@@ -144,5 +144,5 @@ async def poison(arena: Arena, rng: Random) -> AsyncIterator[None]:
             if isinstance(made, bytes):
                 await send_raw(channel, made)
             else:
-                await publish_once(f"poisoner-{name}", arena.recording, target, stub, made, kind.refusal)
+                await publish_once(f"poisoner-{name}", arena.recordings[SIGNAL], target, channel, made, kind.refusal)
         yield

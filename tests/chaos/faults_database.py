@@ -18,14 +18,12 @@ from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.chaos.arena import Arena
 from tests.chaos.faults import Part, fault
-from tests.faults.database import LOCK, UNLOCK, WAITING, until
+from tests.chaos.ledgers import LEDGERS, Ledger
+from tests.faults.database import until
 
-PURPOSES: Final = ("append", "tail", "notify", "topics", "sweep", "calls", "replay")
+PURPOSES: Final = ("append", "tail", "notify", "topics", "topics notify", "sweep", "calls", "replay")
 TERMINATE: Final = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()
-"""
-WAITING_PIDS: Final = """
-SELECT pid FROM pg_stat_activity WHERE application_name = 'ai_grpc append' AND wait_event_type = 'Lock'
 """
 ROUTINE_PIDS: Final = "SELECT pid FROM pg_stat_activity WHERE backend_type IN ('checkpointer', 'walwriter')"
 STRIKES: Final = 5
@@ -61,14 +59,15 @@ async def crashed(arena: Arena, rng: Random) -> AsyncIterator[None]:
 
 @fault("F6", Part.DATABASE)
 async def stopped_backend(arena: Arena, rng: Random) -> AsyncIterator[None]:
-    """A backend freezes with the lock of the log in its hands; or the checkpointer and the walwriter do."""
+    """A backend freezes with the lock of a log in its hands; or the checkpointer and the walwriter do."""
     pids: list[int] = []
+    ledger = rng.choice(LEDGERS)
     async with arena.admin() as admin:
         try:
             if rng.random() < 0.7:
-                pids = await _freeze_an_append(admin)
+                pids = await _freeze_an_append(admin, ledger)
             if pids:
-                arena.variants["F6 append"] += 1
+                arena.variants[f"F6 {ledger.name}"] += 1
             else:
                 arena.variants["F6 checkpointer and walwriter"] += 1
                 pids = [row[0] for row in await admin.fetch(ROUTINE_PIDS)]
@@ -78,17 +77,17 @@ async def stopped_backend(arena: Arena, rng: Random) -> AsyncIterator[None]:
             _signal(pids, SIGCONT)
 
 
-async def _freeze_an_append(admin: asyncpg.Connection) -> list[int]:
+async def _freeze_an_append(admin: asyncpg.Connection, ledger: Ledger) -> list[int]:
     """Freezes whoever waits for the lock, then hands it over; nobody waits if another fault keeps all away."""
-    await admin.execute(LOCK)
+    await admin.execute(ledger.lock)
     try:
         with suppress(TimeoutError):
-            await until(admin, f"SELECT ({WAITING}) > 0", True, LOCK_SECONDS)
-        pids = [row[0] for row in await admin.fetch(WAITING_PIDS)][:1]
+            await until(admin, f"SELECT EXISTS ({ledger.waiting})", True, LOCK_SECONDS)
+        pids = [row[0] for row in await admin.fetch(ledger.waiting)][:1]
         _signal(pids, SIGSTOP)
         return pids
     finally:
-        await admin.execute(UNLOCK)
+        await admin.execute(ledger.unlock)
 
 
 def _signal(pids: list[int], number: int) -> None:

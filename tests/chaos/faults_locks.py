@@ -12,13 +12,14 @@ import asyncpg
 
 from tests.chaos.arena import Arena
 from tests.chaos.faults import Part, fault
-from tests.faults.database import LOCK, UNLOCK
+from tests.chaos.ledgers import LEDGERS
+from tests.chaos.nouns import ANOMALY
+from tests.chaos.sql_writers import INSERT, rows_of
 from tests.faults.database import administrator as connected
 
 ORDERS: Final = "CREATE TABLE IF NOT EXISTS public.orders (id BIGINT GENERATED ALWAYS AS IDENTITY, note TEXT)"
 ORDER: Final = "INSERT INTO public.orders (note) VALUES ('long')"
 OTHER: Final = "chaos_other"
-TABLES: Final = ("ai_signals", "signal_log", "ai_models", "log_meta")
 LOCK_WAIT: Final = "SET lock_timeout = '3s'"
 
 
@@ -36,18 +37,20 @@ async def open_foreign_transactions(arena: Arena, stack: AsyncExitStack) -> None
     with suppress(asyncpg.DuplicateDatabaseError):
         await arena.ask(f"CREATE DATABASE {OTHER}")
     await arena.ask(ORDERS, OTHER)
-    for database, statement in (
+    for database, *statement in (
         ("postgres", ORDER),
         (OTHER, ORDER),
         ("postgres", "SELECT count(*) FROM ai_trading.signal_log"),
-        ("postgres", "LISTEN ai_trading_signals"),
+        # Nobody may hear of it, for it is rolled back.
+        ("postgres", INSERT, rows_of(arena.make(ANOMALY)(Random(), 1))),
+        *(("postgres", f"LISTEN {ledger.channel}") for ledger in LEDGERS),
     ):
         connection = await stack.enter_async_context(connected(arena.cluster.url(database)))
         await connection.execute("LISTEN ai_trading_signals")
         transaction = connection.transaction(isolation="repeatable_read")
         await transaction.start()
         stack.push_async_callback(_roll_back, transaction)
-        await connection.execute(statement)
+        await connection.execute(*statement)
 
 
 async def _roll_back(transaction: asyncpg.transaction.Transaction) -> None:
@@ -58,15 +61,16 @@ async def _roll_back(transaction: asyncpg.transaction.Transaction) -> None:
 
 @fault("F11", Part.DATABASE)
 async def locked(arena: Arena, rng: Random) -> AsyncIterator[None]:
-    """Somebody holds the lock of the log, or has a table for himself."""
+    """Somebody holds the lock of a log, or has a table for himself."""
+    ledger = rng.choice(LEDGERS)
     async with arena.admin() as admin:
         if rng.random() < 0.4:
-            arena.variants["F11 lock of the log"] += 1
-            await admin.execute(LOCK)
+            arena.variants[f"F11 lock of the {ledger.name}"] += 1
+            await admin.execute(ledger.lock)
             yield
-            await admin.execute(UNLOCK)
+            await admin.execute(ledger.unlock)
             return
-        table = rng.choice(TABLES)
+        table = rng.choice(ledger.tables)
         arena.variants[f"F11 {table}"] += 1
         async with admin.transaction():
             await _lock(admin, table)

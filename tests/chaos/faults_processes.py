@@ -19,7 +19,15 @@ from tests.chaos.faults import Part, fault
 from tests.chaos.fleet import GRACE, Replica
 from tests.chaos.history import Drain
 
-FAILPOINTS: Final = ("before_send", "after_send", "after_commit", "after_ack")
+# Each with the highest count: there are fewer reports than appends.
+FAILPOINTS: Final = {
+    "before_send": 20,
+    "after_send": 20,
+    "after_commit": 20,
+    "after_ack": 20,
+    "before_report": 5,
+    "after_report": 5,
+}
 NEVER: Final = -1
 DEATH_SECONDS: Final = 12
 MIGRATION_SECONDS: Final = 60
@@ -34,14 +42,14 @@ HARMLESS: Final = (
 
 @fault("F1", Part.PROCESSES)
 async def killed(arena: Arena, rng: Random) -> AsyncIterator[None]:
-    """A server is killed: at any moment, or around its append at a point that it is told."""
+    """A server is killed: at any moment, or around an append or a report at a point that it is told."""
     replica = rng.choice(arena.replicas)
     failpoint = rng.choice(("", *FAILPOINTS))
     arena.variants[f"F1 {failpoint or 'at any moment'}"] += 1
     try:
         await replica.kill()
         if failpoint:
-            await _dies_at(replica, f"{failpoint}:{rng.randint(1, 20)}")
+            await _dies_at(replica, f"{failpoint}:{rng.randint(1, FAILPOINTS[failpoint])}")
         yield
     finally:
         await replica.revive()
@@ -141,4 +149,4 @@ async def drain(arena: Arena, replica: Replica) -> None:
     seconds = time.monotonic() - started
     await asyncio.sleep(0.1)
     closings = sum(stream.messages[-1].what == "closing" for stream in streams)
-    arena.recording.history.drains.append(Drain(replica.name, seconds, GRACE, status, len(streams), closings))
+    arena.history.drains.append(Drain(replica.name, seconds, GRACE, status, len(streams), closings))

@@ -86,6 +86,11 @@ class Replica(ServerProcess):
         """Whether it is gone though nobody wanted that."""
         return self.wanted and self.process is not None and self.process.returncode is not None
 
+    @property
+    def url(self) -> str:
+        """Where it reaches the database."""
+        return self._dsn
+
     def set_clock(self, offset: str) -> None:
         """How far its clock is off from now on, as `+3600`."""
         self._clock.write_text(offset)

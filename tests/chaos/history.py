@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ai_grpc.v1 import signals_pb2 as pb
+from google.protobuf.message import Message as Protobuf
 
 
 class Outcome(StrEnum):
@@ -26,17 +26,19 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A signal as it was sent; `content` is `content_of` it."""
+    """What was sent, as a signal; `content` is `nouns.content_of` it."""
 
-    signal_id: str
+    key: str
     content: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """One request to publish, by its first invocation and its last answer. Times are of `time.monotonic()` here.
+    """One request to publish, to report, or to record, or a transaction that inserts, by its first invocation and its
+    last answer. Times are of `time.monotonic()` here.
 
-    `refusal` is the reason with which it must be refused; empty for a request that is right.
+    A sequence is 0 where the answer names none. `refusal` is the reason with which it must be refused; empty for a
+    request that is right.
     """
 
     client: str
@@ -44,23 +46,28 @@ class Publish:
     invoked: float
     ended: float
     outcome: Outcome
-    signals: tuple[Sent, ...]
+    items: tuple[Sent, ...]
     sequences: tuple[int, ...] = ()
     duplicates: tuple[bool, ...] = ()
     reason: str = ""
     refusal: str = ""
 
+    @property
+    def answers(self) -> list[tuple[str, int]]:
+        """The keys of what was acknowledged, and the sequences that were named."""
+        return [(sent.key, sequence) for sent, sequence in zip(self.items, self.sequences, strict=False)]
+
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One call of UpdateSignalState."""
+    """One call that ends something: a signal, or an anomaly. `state` is the kind of the event that it makes."""
 
     client: str
     replica: str
     invoked: float
     ended: float
     outcome: Outcome
-    signal_id: str
+    key: str
     state: str
     sequence: int = 0
     reason: str = ""
@@ -68,11 +75,11 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An event as it was delivered."""
+    """An event as it was delivered, its kind as `nouns.kind_of` has it."""
 
     sequence: int
     kind: str
-    signal_id: str
+    key: str
     content: bytes
 
 
@@ -98,7 +105,7 @@ class Stream:
     opened: float
     start: str
     after: Position | None
-    wanted: pb.SignalFilter
+    wanted: Protobuf
     messages: list[Message] = field(default_factory=list)
     taken: Position | None = None
     ended: float = 0.0
@@ -139,21 +146,29 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the log with its signal as the tables hold it."""
+    """One row of the log. `message` is its content, to be looked at by filters."""
 
     sequence: int
     kind: str
-    signal_id: str
+    key: str
     content: bytes
-    symbol: str
-    model_id: str
-    signal_type: str
-    confidence: float
+    message: Protobuf
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table that the log is about; `kind` is that of its first event, and `place` where the table says that
+    this is: None if it keeps none."""
+
+    kind: str
+    key: str
+    place: int | None
+    content: bytes
 
 
 @dataclass(slots=True)
 class History:
-    """A whole run. `log` begins after `floor`; `signals` are all rows of ai_signals as (signal_id, sequence)."""
+    """All about one log in a run. `log` begins after `floor`; `rows` are all rows of the tables."""
 
     publishes: list[Publish] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
@@ -162,16 +177,7 @@ class History:
     drains: list[Drain] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     log: list[Entry] = field(default_factory=list)
-    signals: list[tuple[str, int]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     epoch: str = ""
     floor: int = 0
     head: int = 0
-
-
-def content_of(signal: pb.Signal) -> bytes:
-    """What the publisher said, without what the server adds: equal for equal content, whoever gives it."""
-    said = pb.Signal()
-    said.CopyFrom(signal)
-    said.ClearField("state")
-    said.ClearField("create_time")
-    return said.SerializeToString(deterministic=True)

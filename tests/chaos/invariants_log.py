@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Final
 
 from tests.chaos import telling
-from tests.chaos.evidence import PUBLISHED, Evidence
-from tests.chaos.history import Entry, Outcome
+from tests.chaos.evidence import Evidence
+from tests.chaos.history import Entry, Outcome, Row
+from tests.chaos.nouns import BEGINNINGS
+
+# Why a call to end something is refused that comes too late.
+OVER: Final = ("SIGNAL_NOT_ACTIVE", "ANOMALY_RESOLVED")
 
 
 def one_event_per_sequence(evidence: Evidence) -> Iterator[str]:
@@ -21,35 +26,35 @@ def one_event_per_sequence(evidence: Evidence) -> Iterator[str]:
         yield f"{telling.of_stream(stream)}\n{telling.of_seen(seen)}\n{other}"
     for end in evidence.history.ends:
         known = evidence.known.get(end.sequence)
-        if end.outcome is Outcome.OK and known is not None and known.signal_id != end.signal_id:
+        if end.outcome is Outcome.OK and known is not None and known.key != end.key:
             yield f"{telling.of_end(end)}\n{telling.of_entry(known)}"
-    for signal_id in evidence.sent:
-        for ack in evidence.acks(signal_id):
+    for key in evidence.sent:
+        for ack in evidence.acks(key):
             known = evidence.known.get(ack.sequence)
-            if known is not None and known.signal_id != signal_id:
-                yield f"{telling.of_publish(ack.publish, signal_id)}\n{telling.of_entry(known)}"
+            if known is not None and known.key != key:
+                yield f"{telling.of_publish(ack.publish, key)}\n{telling.of_entry(known)}"
 
 
 def one_sequence_per_signal(evidence: Evidence) -> Iterator[str]:
     """I4."""
     places: dict[str, Entry] = {}
     for entry in evidence.history.log:
-        if entry.kind == PUBLISHED and places.setdefault(entry.signal_id, entry) is not entry:
-            said = evidence.sent.get(entry.signal_id, ())[:2]
-            calls = [telling.of_publish(one.publish, entry.signal_id) for one in said]
-            yield "\n".join([*calls, _lines(places[entry.signal_id], entry)])
-    for signal_id in evidence.sent:
-        acks = evidence.acks(signal_id)
+        if entry.kind in BEGINNINGS and places.setdefault(entry.key, entry) is not entry:
+            said = evidence.sent.get(entry.key, ())[:2]
+            calls = [telling.of_publish(one.publish, entry.key) for one in said]
+            yield "\n".join([*calls, _lines(places[entry.key], entry)])
+    for key in evidence.sent:
+        acks = evidence.acks(key)
         first_told = [ack.publish for ack in acks if not ack.duplicate]
         if len(first_told) > 1:
-            texts = [telling.of_publish(publish, signal_id) for publish in first_told[:2]]
+            texts = [telling.of_publish(publish, key) for publish in first_told[:2]]
             yield "\n".join([*texts, "both say that they were the first"])
-        first = evidence.published.get(signal_id)
+        first = evidence.published.get(key)
         place = first.sequence if first else acks[0].sequence if acks else 0
         for ack in acks:
-            if ack.sequence != place:
-                other = telling.of_entry(first) if first else telling.of_publish(acks[0].publish, signal_id)
-                yield f"{telling.of_publish(ack.publish, signal_id)}\n{other}"
+            if ack.sequence and ack.sequence != place:
+                other = telling.of_entry(first) if first else telling.of_publish(acks[0].publish, key)
+                yield f"{telling.of_publish(ack.publish, key)}\n{other}"
 
 
 def dense_log(evidence: Evidence) -> Iterator[str]:
@@ -61,49 +66,55 @@ def dense_log(evidence: Evidence) -> Iterator[str]:
             yield f"the floor is {history.floor}\nlog  {before}\nlog  {after}, with nothing between"
     if sequences[-1] != history.head:
         yield f"log  ends at {sequences[-1]}\nthe head is {history.head}"
-    for signal_id, sequence in history.signals:
-        there = evidence.log.get(sequence)
-        if sequence > history.floor and (there is None or (there.kind, there.signal_id) != (PUBLISHED, signal_id)):
-            found = telling.of_entry(there) if there else f"log  has nothing at {sequence}"
-            yield f"ai_signals  {signal_id} at {sequence}\n{found}"
-    stored = {signal_id for signal_id, _ in history.signals}
+    for row in history.rows:
+        there = evidence.published.get(row.key) if row.place is None else evidence.log.get(row.place)
+        if _is_logged(row, history.floor) and (
+            there is None or (there.kind, there.key, there.content) != (row.kind, row.key, row.content)
+        ):
+            yield f"{telling.of_row(row)}\n{telling.of_entry(there) if there else 'log  has nothing there'}"
     for entry in history.log:
-        if entry.signal_id not in stored:
-            yield f"{telling.of_entry(entry)}\nai_signals  has no such signal"
+        if entry.key not in evidence.rows:
+            yield f"{telling.of_entry(entry)}\ntable  has no such row"
+
+
+def _is_logged(row: Row, floor: int) -> bool:
+    """Whether the log must have the first event of a row: where the table keeps no place, only a whole log must."""
+    return not floor if row.place is None else row.place > floor or row.place == 0
 
 
 def at_most_one_end(evidence: Evidence) -> Iterator[str]:
     """I18."""
     lives: dict[str, list[Entry]] = {}
     for entry in evidence.history.log:
-        lives.setdefault(entry.signal_id, []).append(entry)
+        lives.setdefault(entry.key, []).append(entry)
     for life in lives.values():
-        if any(entry.kind == PUBLISHED for entry in life[1:]) or sum(entry.kind != PUBLISHED for entry in life) > 1:
+        begins = [entry.kind in BEGINNINGS for entry in life]
+        if any(begins[1:]) or begins.count(False) > 1:
             yield _lines(*life)
-        elif life[0].kind != PUBLISHED and evidence.history.floor == 0:
+        elif not begins[0] and evidence.history.floor == 0:
             yield f"{_lines(*life)}\nit was not published before"
-    for signal_id, ends in evidence.ends.items():
+    for key, ends in evidence.ends.items():
         won = [end for end in ends if end.outcome is Outcome.OK]
         for one, other in pairwise(won):
             if (one.sequence, one.state) != (other.sequence, other.state):
                 yield f"{telling.of_end(one)}\n{telling.of_end(other)}"
         for end in won:
-            known = evidence.known.get(end.sequence)
-            if known is not None and (known.kind, known.signal_id) != (end.state, signal_id):
+            known = evidence.end_of(end)
+            if known is not None and (known.kind, known.key) != (end.state, key):
                 yield f"{telling.of_end(end)}\n{telling.of_entry(known)}"
     yield from _ends_of_nobody(evidence)
 
 
 def _ends_of_nobody(evidence: Evidence) -> Iterator[str]:
     for entry in evidence.history.log:
-        ends = evidence.ends.get(entry.signal_id, ())
+        ends = evidence.ends.get(entry.key, ())
         wanted = any(end.state == entry.kind and end.outcome is not Outcome.FAIL for end in ends)
-        if entry.kind in ("EXECUTED", "CANCELLED") and not wanted:
+        if entry.kind not in (*BEGINNINGS, "EXPIRED") and not wanted:
             yield "\n".join(
                 [telling.of_entry(entry), *map(telling.of_end, ends), "nobody was told so, or asked for it"]
             )
     for end in evidence.history.ends:
-        if end.reason == "SIGNAL_NOT_ACTIVE" and end.signal_id not in evidence.over and evidence.history.floor == 0:
+        if end.reason in OVER and end.key not in evidence.over and evidence.history.floor == 0:
             yield f"{telling.of_end(end)}\nlog  has no end of it"
 
 

@@ -8,8 +8,9 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from tests.chaos import telling
-from tests.chaos.evidence import PUBLISHED, Evidence
+from tests.chaos.evidence import Evidence
 from tests.chaos.history import End, Message, Outcome, Publish
+from tests.chaos.nouns import BEGINNINGS
 
 
 class Moment(NamedTuple):
@@ -38,11 +39,12 @@ def _known(evidence: Evidence) -> Iterator[list[Moment]]:
     """Who knew of sequences, each list in order of time."""
     history = evidence.history
     acks = [
-        Moment(publish.ended, max(publish.sequences), publish)
+        Moment(publish.ended, max(evidence.place(*answer) for answer in answers), publish)
         for publish in history.publishes
-        if publish.outcome is Outcome.OK and publish.sequences
+        if publish.outcome is Outcome.OK and (answers := publish.answers)
     ]
-    acks += [Moment(end.ended, end.sequence, end) for end in history.ends if end.outcome is Outcome.OK]
+    won = ((end, evidence.end_of(end)) for end in history.ends if end.outcome is Outcome.OK)
+    acks += [Moment(end.ended, entry.sequence, end) for end, entry in won if entry is not None]
     yield sorted(acks, key=itemgetter(0))
     for stream in history.streams:
         yield [
@@ -53,14 +55,14 @@ def _known(evidence: Evidence) -> Iterator[list[Moment]]:
 def _asked(evidence: Evidence) -> Iterator[Moment]:
     """The earliest moments at which somebody asked for what is in the log."""
     for entry in evidence.known.values():
-        if entry.kind == PUBLISHED:
-            said = min(evidence.possible(entry.signal_id), key=lambda said: said.publish.invoked, default=None)
+        if entry.kind in BEGINNINGS:
+            said = min(evidence.possible(entry.key), key=lambda said: said.publish.invoked, default=None)
             if said is not None:
                 yield Moment(said.publish.invoked, entry.sequence, said.publish)
         else:
             ends = [
                 end
-                for end in evidence.ends.get(entry.signal_id, ())
+                for end in evidence.ends.get(entry.key, ())
                 if end.state == entry.kind and end.outcome is not Outcome.FAIL
             ]
             if ends:

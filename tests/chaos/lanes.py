@@ -16,7 +16,8 @@ from ai_grpc.client.status import error_of_message
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.chaos.history import Outcome, Publish
-from tests.chaos.recording import Recording, outcome_of, sent_of
+from tests.chaos.nouns import sent_of
+from tests.chaos.recording import Recording, outcome_of
 from tests.chaos.signals import some_signals
 
 WINDOW: Final = 8

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from ai_grpc.v1 import signals_pb2 as pb
-from tests.chaos.evidence import PUBLISHED
+from google.protobuf.message import Message as Protobuf
+
 from tests.chaos.history import Entry, History, Message, Position, Seen, Stream
 from tests.chaos.matching import matcher
+from tests.chaos.nouns import BEGINNINGS
 
 
 class Readers:
@@ -17,7 +18,7 @@ class Readers:
     def __init__(self, history: History, times: Sequence[float], rng: Random) -> None:
         self._history, self._times, self._rng = history, times, rng
 
-    def follow(self, name: str, wanted: pb.SignalFilter) -> None:
+    def follow(self, name: str, wanted: Protobuf) -> None:
         """A subscriber that reconnects, sometimes in the middle of a message."""
         taken: Position | None = None
         while taken is None or taken.sequence < self._history.head:
@@ -32,12 +33,13 @@ class Readers:
             stream.taken = taken
             self._history.streams.append(stream)
 
-    def follow_current(self, wanted: pb.SignalFilter) -> None:
+    def follow_current(self, wanted: Protobuf) -> None:
         """A subscriber that began in the midst with what was ACTIVE."""
         start = self._rng.randint(1, self._history.head)
-        past, rest = self._history.log[:start], self._history.log[start:]
-        over = {entry.signal_id for entry in past if entry.kind != PUBLISHED}
-        active = [entry for entry in past if entry.kind == PUBLISHED and entry.signal_id not in over]
+        log, matches = self._history.log, matcher(wanted)
+        over = {entry.key for entry in log[:start] if entry.kind not in BEGINNINGS}
+        past, rest = ([entry for entry in part if matches(entry)] for part in (log[:start], log[start:]))
+        active = [entry for entry in past if entry.kind in BEGINNINGS and entry.key not in over]
         stream = Stream("current", "two", 0.0, "current", None, wanted, ended=1.0, reason="LEFT")
         stream.messages = [
             self._message("started", 0),
@@ -59,7 +61,7 @@ class Readers:
             position = until
 
     def _message(self, what: str, position: int, events: list[Entry] | None = None) -> Message:
-        seen = tuple(Seen(entry.sequence, entry.kind, entry.signal_id, entry.content) for entry in events or ())
+        seen = tuple(Seen(entry.sequence, entry.kind, entry.key, entry.content) for entry in events or ())
         return Message(self._times[position], what, self._position(position), seen)
 
     def _position(self, sequence: int) -> Position:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from statistics import quantiles
 from typing import Final
@@ -14,6 +15,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.faults_clients import connect_and_cancel
 from tests.chaos.faults_locks import open_foreign_transactions
 from tests.chaos.history import Measurement
+from tests.chaos.nouns import ANOMALY, SIGNAL, Noun
 
 MIB: Final = 1024 * 1024
 
@@ -23,10 +25,12 @@ FOREIGN_FACTOR, FOREIGN_ALLOWANCE = 3.0, 0.3
 RSS_MIB: Final = 300.0
 RSS_GROWTH_MIB: Final = 30.0
 FD_GROWTH: Final = 30
-CONNECTIONS_EACH: Final = 8 + 4 + 4
+# Three pools; and lines to append, follow, notify and sweep.
+CONNECTIONS_EACH: Final = 8 + 4 + 4 + 6
 CANCELLED_EACH: Final = 60
 ENOUGH: Final = 50
 LONGEST_WINDOW: Final = 30.0
+MEASURED: Final = (SIGNAL, ANOMALY)
 SETTLE_SECONDS: Final = 1.5
 CONNECTIONS: Final = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ai\\_grpc %'"
 
@@ -34,28 +38,27 @@ CONNECTIONS: Final = "SELECT count(*) FROM pg_stat_activity WHERE application_na
 async def measure(arena: Arena, seconds: float) -> None:
     """Takes all figures, in windows that share the time."""
     window = seconds / 3
-    usual = await _p99(arena, window)
+    usual = await _p99s(arena, window)
     async with AsyncExitStack() as stack:
         await open_foreign_transactions(arena, stack)
-        foreign = await _p99(arena, window)
-    _note(
-        arena, "I17", "delivery p99 beside foreign transactions, s", foreign, FOREIGN_FACTOR * usual + FOREIGN_ALLOWANCE
-    )
+        foreign = await _p99s(arena, window)
     stalled = await _with_stalled(arena, window)
-    _note(
-        arena, "I14", "delivery p99 beside stalled subscribers, s", stalled, STALLED_FACTOR * usual + STALLED_ALLOWANCE
-    )
+    for noun in MEASURED:
+        what, bound = f"{noun.plural}: delivery p99 beside", FOREIGN_FACTOR * usual[noun] + FOREIGN_ALLOWANCE
+        _note(arena, "I17", f"{what} foreign transactions, s", foreign[noun], bound)
+        bound = STALLED_FACTOR * usual[noun] + STALLED_ALLOWANCE
+        _note(arena, "I14", f"{what} stalled subscribers, s", stalled[noun], bound)
     _note(arena, "I14", "largest RSS of a server, MiB", max(_rss(arena)), RSS_MIB)
     await _leaks(arena)
 
 
-async def _with_stalled(arena: Arena, window: float) -> float:
+async def _with_stalled(arena: Arena, window: float) -> dict[Noun, float]:
     assert arena.child is not None
     try:
         arena.child.freeze()
         for victim in arena.victims:
             victim.reads.clear()
-        return await _p99(arena, window)
+        return await _p99s(arena, window)
     finally:
         arena.child.thaw()
         for victim in arena.victims:
@@ -75,19 +78,23 @@ async def _leaks(arena: Arena) -> None:
     _note(arena, "I15", "connections to PostgreSQL", await arena.ask(CONNECTIONS), bound)
 
 
-async def _p99(arena: Arena, seconds: float) -> float:
-    deliveries = await _deliveries(arena, seconds)
-    return quantiles(deliveries, n=100)[98] if len(deliveries) > 1 else deliveries[0]
+async def _p99s(arena: Arena, seconds: float) -> dict[Noun, float]:
+    deliveries = await asyncio.gather(*(_deliveries(arena, noun, seconds) for noun in MEASURED))
+    return {noun: _p99(latencies) for noun, latencies in zip(MEASURED, deliveries, strict=True)}
 
 
-async def _deliveries(arena: Arena, seconds: float) -> list[float]:
+def _p99(latencies: Sequence[float]) -> float:
+    return quantiles(latencies, n=100)[98] if len(latencies) > 1 else latencies[0]
+
+
+async def _deliveries(arena: Arena, noun: Noun, seconds: float) -> list[float]:
     """How long each delivery took to who is healthy, of the signals first sent in a window that begins now."""
     start, deliveries = time.monotonic(), list[float]()
     while len(deliveries) < ENOUGH and time.monotonic() < start + LONGEST_WINDOW:
         await asyncio.sleep(seconds)
         deliveries = [
             latency
-            for moment, subscriber, latency in arena.recording.delivered
+            for moment, subscriber, latency in arena.recordings[noun].delivered
             if moment - latency > start and subscriber.startswith("witness")
         ]
     return deliveries or [LONGEST_WINDOW]
@@ -102,4 +109,4 @@ def _files(arena: Arena) -> list[int]:
 
 
 def _note(arena: Arena, invariant: str, what: str, value: float, bound: float) -> None:
-    arena.recording.history.measurements.append(Measurement(invariant, what, round(value, 4), round(bound, 4)))
+    arena.history.measurements.append(Measurement(invariant, what, round(value, 4), round(bound, 4)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from tests.chaos.evidence import PUBLISHED
 from tests.chaos.history import History, Message, Position, Stream
+from tests.chaos.nouns import BEGINNINGS
 
 
 def corrupt_a_delivery(history: History, rng: Random) -> None:
@@ -21,9 +21,9 @@ def deliver_another_signal(history: History, rng: Random) -> None:
     """A replica that has another event at the sequence."""
     stream, place = _batch(history, rng)
     message = stream.messages[place]
-    others = [entry for entry in history.log if entry.signal_id != message.events[0].signal_id]
+    others = [entry for entry in history.log if entry.key != message.events[0].key]
     other = rng.choice(others)
-    seen = replace(message.events[0], signal_id=other.signal_id, content=other.content)
+    seen = replace(message.events[0], key=other.key, content=other.content)
     stream.messages[place] = replace(message, events=(seen, *message.events[1:]))
 
 
@@ -51,7 +51,14 @@ def repeat_an_event(history: History, rng: Random) -> None:
 def give_what_is_not_wanted(history: History, rng: Random) -> None:
     """A field of the filter is ignored: an unfiltered stream said that it was filtered."""
     stream, _ = _batch(history, rng)
-    stream.wanted = type(stream.wanted)(symbols=["nobody wants that"])
+    stream.wanted = type(stream.wanted)(model_ids=["nobody wants that"])
+
+
+def mistake_the_topic(history: History, rng: Random) -> None:
+    """A stream is given the events of another topic."""
+    stream, _ = _batch(history, rng)
+    other = rng.choice([one.wanted for one in history.streams if type(one.wanted) is not type(stream.wanted)])
+    stream.wanted = other
 
 
 def forget_what_was_taken(history: History, rng: Random) -> None:
@@ -106,10 +113,10 @@ def give_an_ended_signal(history: History, rng: Random) -> None:
     stream, place = _first_part(history)
     message = stream.messages[place]
     past = history.log[: message.position.sequence]
-    over = {entry.signal_id for entry in past if entry.kind != PUBLISHED}
-    ended = [entry for entry in past if entry.kind == PUBLISHED and entry.signal_id in over]
+    over = {entry.key for entry in past if entry.kind not in BEGINNINGS}
+    ended = [entry for entry in past if entry.kind in BEGINNINGS and entry.key in over]
     entry = rng.choice(ended)
-    seen = replace(message.events[0], sequence=entry.sequence, signal_id=entry.signal_id, content=entry.content)
+    seen = replace(message.events[0], sequence=entry.sequence, key=entry.key, content=entry.content)
     events = sorted((*message.events, seen), key=lambda one: one.sequence)
     stream.messages[place] = replace(message, events=tuple(events))
 

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from grpc import aio
 
 from ai_grpc.client.channel import connect
-from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
-from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.chaos.history import Probe
+from tests.chaos.nouns import Noun
 from tests.chaos.recording import outcome_of
 
 ANSWER_SECONDS: Final = 5.0
 TRIES: Final = 3
-LATEST: Final = pb.SubscribeSignalsRequest(latest=streams_pb2.Latest())
 FAR: Final = 1_000_000
 WRONG_EPOCH: Final = "00000000-0000-4000-8000-000000000000"
 SILENCE: Final = "silence"
 TRANSIENT: Final = {"UNAVAILABLE", "DRAINING", "DATABASE_UNAVAILABLE", "INTERNAL", "CANCELLED"}
 
 
-async def probe(replica: str, target: str, *, quiet: bool) -> list[Probe]:
-    """Tries them all on one replica. If it is not `quiet`, answers that a fault may have caused are left out."""
+async def probe(replica: str, target: str, noun: Noun, *, quiet: bool) -> list[Probe]:
+    """Tries them all on one stream of a replica. If it is not `quiet`, answers that a fault may have caused are left
+    out."""
     probes: list[Probe] = []
     async with connect(target) as channel:
         for _ in range(TRIES):
-            started = await _answer(channel, LATEST)
+            started = await _answer(channel, noun, latest=streams_pb2.Latest())
             if isinstance(started, str):
                 return [Probe(replica, "latest", "", started)] if quiet else []
-            probes = await _probes(channel, replica, started)
-            again = await _answer(channel, LATEST)
+            probes = await _probes(channel, noun, replica, started)
+            again = await _answer(channel, noun, latest=streams_pb2.Latest())
             # If it has learned of a new floor meanwhile, the answers are about two.
             if isinstance(again, str) or again.started.floor == started.started.floor:
                 break
@@ -41,12 +40,12 @@ async def probe(replica: str, target: str, *, quiet: bool) -> list[Probe]:
     return [each for each in probes if quiet or each.answer not in TRANSIENT | {SILENCE}]
 
 
-async def _probes(channel: aio.Channel, replica: str, started: pb.SubscribeSignalsResponse) -> list[Probe]:
+async def _probes(channel: aio.Channel, noun: Noun, replica: str, started: Any) -> list[Probe]:
     probes = []
     for name, position, expected in _table(started.position.epoch, started.started.floor, started.started.head):
-        answer = await _answer(channel, pb.SubscribeSignalsRequest(after=position))
+        answer = await _answer(channel, noun, after=position)
         probes.append(Probe(replica, name, expected, answer if isinstance(answer, str) else ""))
-    none = await _answer(channel, pb.SubscribeSignalsRequest())
+    none = await _answer(channel, noun)
     probes.append(Probe(replica, "none", "INVALID_FIELD", none if isinstance(none, str) else ""))
     return probes
 
@@ -70,9 +69,9 @@ def _table(epoch: str, floor: int, head: int) -> list[tuple[str, streams_pb2.Pos
     ]
 
 
-async def _answer(channel: aio.Channel, request: pb.SubscribeSignalsRequest) -> pb.SubscribeSignalsResponse | str:
+async def _answer(channel: aio.Channel, noun: Noun, **start: Any) -> Any:
     """The first message, or why there is none."""
-    call = SignalServiceStub(channel).SubscribeSignals(request)
+    call = noun.subscribe(channel)(noun.request(**start))
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             response = await call.read()
@@ -82,4 +81,4 @@ async def _answer(channel: aio.Channel, request: pb.SubscribeSignalsRequest) -> 
         return outcome_of(failure)[1]
     finally:
         call.cancel()
-    return response if isinstance(response, pb.SubscribeSignalsResponse) else "END"
+    return response if isinstance(response, noun.response) else "END"

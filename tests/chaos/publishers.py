@@ -5,85 +5,88 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import grpc
 
 from ai_grpc.client import Published, SignalPublisher
 from ai_grpc.client.channel import connect
 from ai_grpc.v1 import signals_pb2 as pb
-from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
+from tests.chaos.calls import send
 from tests.chaos.history import Outcome, Publish
-from tests.chaos.recording import Recording, outcome_of, sent_of
+from tests.chaos.nouns import noun_of, sent_of
+from tests.chaos.recording import Recording, outcome_of
 from tests.chaos.signals import some_signals
 
-if TYPE_CHECKING:
-    from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
-
-CALL_SECONDS: Final = 3.0
 SDK_SECONDS: Final = 30.0
 MOST_UNKNOWN: Final = 50
 REPEATED_AT_ONCE: Final = 0.5
 
 
 class UnaryPublisher:
-    """Calls PublishSignals on any replica, one call after the other; what is unknown it repeats, sooner or later."""
+    """Writes by calls on any replica, one after the other; what is unknown it repeats, sooner or later.
+
+    `make` makes so many items, of which a call has at most so many.
+    """
 
     def __init__(
-        self, name: str, recording: Recording, targets: Sequence[str], model_ids: Sequence[str], rng: Random
+        self,
+        name: str,
+        recording: Recording,
+        targets: Sequence[str],
+        make: Callable[[Random, int], Sequence[Any]],
+        rng: Random,
+        most: int = 20,
     ) -> None:
-        self.unknown: deque[list[pb.Signal]] = deque()
-        self._name, self._recording, self._model_ids, self._rng = name, recording, model_ids, rng
-        self._targets = targets
+        self.unknown: deque[Sequence[Any]] = deque()
+        self._name, self._recording, self._make, self._rng = name, recording, make, rng
+        self._targets, self._most = targets, most
         self._channels = [connect(target) for target in targets]
 
     async def run(self, stop: asyncio.Event, pause: float) -> None:
         """Publishes until it is told to stop, and then until nothing is unknown any more."""
         try:
             while not stop.is_set() or self.unknown:
-                signals = self._next(stop)
-                outcome = await self.publish(signals)
-                if outcome is Outcome.UNKNOWN:
-                    self.unknown.append(signals)
+                items = self._next(stop)
+                if await self.publish(items) is Outcome.UNKNOWN:
+                    self.unknown.append(items)
                 await asyncio.sleep(self._rng.expovariate(1 / pause))
         finally:
             for channel in self._channels:
                 await channel.close()
 
-    async def publish(self, signals: Sequence[pb.Signal]) -> Outcome:
+    async def publish(self, items: Sequence[Any]) -> Outcome:
         """One call, to any replica."""
         number = self._rng.randrange(len(self._targets))
-        stub: SignalServiceAsyncStub = SignalServiceStub(self._channels[number])
-        return await publish_once(self._name, self._recording, self._targets[number], stub, signals)
+        return await publish_once(self._name, self._recording, self._targets[number], self._channels[number], items)
 
-    def _next(self, stop: asyncio.Event) -> list[pb.Signal]:
+    def _next(self, stop: asyncio.Event) -> Sequence[Any]:
         crowded = len(self.unknown) >= MOST_UNKNOWN
         if self.unknown and (stop.is_set() or crowded or self._rng.random() < REPEATED_AT_ONCE):
             return self.unknown.popleft()
-        return some_signals(self._model_ids, self._rng, round(20 ** self._rng.random()))
+        return self._make(self._rng, round(self._most ** self._rng.random()))
 
 
 async def publish_once(
     name: str,
     recording: Recording,
     replica: str,
-    stub: SignalServiceAsyncStub,
-    signals: Sequence[pb.Signal],
+    channel: grpc.aio.Channel,
+    items: Sequence[Any],
     refusal: str = "",
 ) -> Outcome:
-    """One call of PublishSignals, written down; `refusal` is the reason with which it must be refused."""
+    """One call that writes, written down; `refusal` is the reason with which it must be refused."""
     invoked = time.monotonic()
-    for signal in signals:
-        recording.sent.setdefault(signal.signal_id, invoked)
+    for item in items:
+        recording.sent.setdefault(noun_of(item).key(item), invoked)
     outcome, reason = Outcome.OK, ""
-    results: Sequence[pb.PublishResult] = ()
+    results: Sequence[Any] = ()
     try:
-        response = await stub.PublishSignals(pb.PublishSignalsRequest(signals=signals), timeout=CALL_SECONDS)
-        results = response.results
+        results = await send(channel, items)
     except (grpc.aio.AioRpcError, grpc.aio.InternalError) as failure:
         outcome, reason = outcome_of(failure)
     recording.published(
@@ -93,8 +96,8 @@ async def publish_once(
             invoked,
             time.monotonic(),
             outcome,
-            sent_of(signals),
-            tuple(result.sequence for result in results),
+            sent_of(items),
+            tuple(getattr(result, "sequence", 0) for result in results),
             tuple(result.duplicate for result in results),
             reason,
             refusal,

@@ -8,9 +8,10 @@ import signal
 import sys
 from base64 import b64encode
 from random import Random
+from typing import Any
 
-from ai_grpc.v1 import signals_pb2 as pb
-from tests.chaos.history import Message, Position, Seen, Stream, content_of
+from tests.chaos.history import Message, Position, Seen, Stream
+from tests.chaos.nouns import seen_of
 from tests.chaos.subscribers import Habits, Subscriber
 
 
@@ -23,19 +24,16 @@ class Printer:
 
     def noted(self, stream: Stream, message: Message) -> None:
         """A line with a message of the stream."""
-        events = [
-            (seen.sequence, seen.kind, seen.signal_id, b64encode(seen.content).decode()) for seen in message.events
-        ]
+        events = [(seen.sequence, seen.kind, seen.key, b64encode(seen.content).decode()) for seen in message.events]
         _print("noted", message.time, message.what, _position(message.position), events)
 
     def closed(self, stream: Stream) -> None:
         """A line that ends the stream."""
         _print("closed", stream.ended, stream.reason, _position(stream.taken))
 
-    def seen(self, event: pb.SignalEvent) -> Seen:
+    def seen(self, event: Any) -> Seen:
         """The event."""
-        kind = pb.SignalEvent.Kind.Name(event.kind).removeprefix("KIND_")
-        return Seen(event.sequence, kind, event.signal.signal_id, content_of(event.signal))
+        return seen_of(event)
 
 
 async def read(name: str, targets: list[str]) -> None:

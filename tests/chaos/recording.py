@@ -1,19 +1,19 @@
-"""What all clients of a run write down together."""
+"""What all clients of a run write down together, each noun of its own."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from grpc import aio
 
 from ai_grpc import errors
 from ai_grpc.client.status import error_of_call
 from ai_grpc.v1 import errors_pb2, streams_pb2
-from ai_grpc.v1 import signals_pb2 as pb
-from tests.chaos.history import End, History, Message, Outcome, Position, Publish, Seen, Sent, Stream, content_of
+from tests.chaos.history import End, History, Message, Outcome, Position, Publish, Seen, Stream
+from tests.chaos.nouns import BEGINNINGS, seen_of
 
 RECENT: Final = 400
 
@@ -24,8 +24,8 @@ AMBIGUOUS: Final = (errors.Unavailable, errors.DeadlineExceeded, errors.Internal
 class Recording:
     """The history as it grows, the moments of publication, and the deliveries by how long they took."""
 
-    def __init__(self) -> None:
-        self.history = History()
+    def __init__(self, history: History | None = None) -> None:
+        self.history = history or History()
         self.counts: Counter[str] = Counter()
         self.sent: dict[str, float] = {}
         self.delivered: deque[tuple[float, str, float]] = deque(maxlen=200_000)
@@ -37,13 +37,13 @@ class Recording:
         self.history.publishes.append(publish)
         self.counts[f"publish {publish.outcome}"] += 1
         if publish.outcome is Outcome.OK:
-            self.counts["signals"] += publish.duplicates.count(False)
-            self.recent.extend(sent.signal_id for sent in publish.signals)
+            self.counts["acknowledged"] += publish.duplicates.count(False)
+            self.recent.extend(sent.key for sent in publish.items)
         elif publish.reason:
             self.counts[f"publish {publish.outcome} {publish.reason}"] += 1
 
     def ended(self, end: End) -> None:
-        """A call of UpdateSignalState ended."""
+        """A call to end something ended."""
         self.history.ends.append(end)
         self.counts[f"end {end.outcome}"] += 1
 
@@ -57,23 +57,17 @@ class Recording:
         stream.messages.append(message)
         self.counts[f"message {message.what}"] += 1
         for event in message.events:
-            if event.kind == "PUBLISHED" and (invoked := self.sent.get(event.signal_id)) is not None:
+            if event.kind in BEGINNINGS and (invoked := self.sent.get(event.key)) is not None:
                 self.delivered.append((message.time, stream.subscriber, message.time - invoked))
 
     def closed(self, stream: Stream) -> None:
         """A subscription is over."""
         self.counts[f"stream ended {stream.reason}"] += 1
 
-    def seen(self, event: pb.SignalEvent) -> Seen:
+    def seen(self, event: Any) -> Seen:
         """The event; one object for all who saw the same."""
-        kind = pb.SignalEvent.Kind.Name(event.kind).removeprefix("KIND_")
-        seen = Seen(event.sequence, kind, event.signal.signal_id, content_of(event.signal))
+        seen = seen_of(event)
         return self._seen.setdefault(seen, seen)
-
-
-def sent_of(signals: Sequence[pb.Signal]) -> tuple[Sent, ...]:
-    """The signals of a request."""
-    return tuple(Sent(signal.signal_id, content_of(signal)) for signal in signals)
 
 
 def position_of(position: streams_pb2.Position) -> Position:
@@ -81,7 +75,7 @@ def position_of(position: streams_pb2.Position) -> Position:
     return Position(position.epoch, position.sequence)
 
 
-def message_of(response: pb.SubscribeSignalsResponse, seen: Callable[[pb.SignalEvent], Seen]) -> Message:
+def message_of(response: Any, seen: Callable[[Any], Seen]) -> Message:
     """A message of a subscription, received now."""
     events = tuple(map(seen, response.batch.events))
     return Message(time.monotonic(), response.WhichOneof("event") or "nothing", position_of(response.position), events)

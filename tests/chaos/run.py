@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,17 +16,17 @@ import grpc
 from ai_grpc import migrations
 from tests.chaos.arena import Arena
 from tests.chaos.bugs import apply
-from tests.chaos.checker import check
+from tests.chaos.checker import Violation, check
 from tests.chaos.clients import Clients
 from tests.chaos.convergence import CONVERGENCE_SECONDS, converge
 from tests.chaos.faults_retention import probe_everywhere
+from tests.chaos.findings import a_run
 from tests.chaos.fleet import a_fleet
-from tests.chaos.history import Measurement
+from tests.chaos.history import History, Measurement
 from tests.chaos.measuring import measure
 from tests.chaos.nemesis import trouble
 from tests.chaos.oracle import read_log
 from tests.chaos.polling import measure_polling
-from tests.chaos.recording import Recording
 from tests.chaos.report import Outcome
 from tests.cluster import Cluster
 from tests.signals import an_active_model
@@ -65,16 +66,22 @@ async def run(plan: Plan, chosen: Collection[str], say: Callable[[str], None]) -
         async with a_fleet(cluster, Path(folder), REPLICAS, settings) as replicas:
             async with grpc.aio.insecure_channel(replicas[0].target) as channel:
                 model_ids = [await an_active_model(channel) for _ in range(2)]
-            arena = Arena(cluster, replicas, Recording(), model_ids, Path(folder))
+                runs = [await a_run(channel, model_id) for model_id in model_ids]
+            arena = Arena(cluster, replicas, model_ids, runs, Path(folder))
             try:
                 await _under_load(arena, plan, chosen, say)
             finally:
                 if arena.child is not None:
                     arena.child.kill()
-            await read_log(arena.recording.history, cluster.url())
+            for ledger, history in arena.histories.items():
+                await read_log(history, ledger, cluster.url())
     say("checking")
-    violations = await asyncio.to_thread(check, arena.recording.history)
+    violations = await asyncio.to_thread(_check, arena.histories.values())
     return Outcome(plan.seed, plan.seconds, arena, violations, plan.command)
+
+
+def _check(histories: Iterable[History]) -> list[Violation]:
+    return [violation for history in histories for violation in check(history)]
 
 
 async def _under_load(arena: Arena, plan: Plan, chosen: Collection[str], say: Callable[[str], None]) -> None:
@@ -98,20 +105,23 @@ async def _under_load(arena: Arena, plan: Plan, chosen: Collection[str], say: Ca
 async def _finish(arena: Arena, clients: Clients) -> None:
     what = "in the end: seconds until every publisher is answered"
     seconds = round(await clients.stop_publishing(), 3)
-    arena.recording.history.measurements.append(Measurement("I13", what, seconds, CONVERGENCE_SECONDS))
+    arena.history.measurements.append(Measurement("I13", what, seconds, CONVERGENCE_SECONDS))
     await converge(arena, clients.subscribers, "in the end")
     await measure_polling(arena)
     await probe_everywhere(arena)
-    arena.recording.history.streams += await clients.stop_subscribing()
+    arena.history.streams += await clients.stop_subscribing()
 
 
 async def _progress(arena: Arena, say: Callable[[str], None]) -> None:
     started = time.monotonic()
     while True:
-        counts = arena.recording.counts
+        counts = Counter[str]()
+        for noun, recording in arena.recordings.items():
+            counts.update(recording.counts)
+            counts[noun.field] = recording.counts["acknowledged"]
         say(
-            f"{time.monotonic() - started:4.0f} s  signals {counts['signals']:,}  ends {counts['end ok']:,}"
-            f"  streams {counts['streams']:,}  unknown {counts['publish unknown']:,}"
+            f"{time.monotonic() - started:4.0f} s  signals {counts['signal']:,}  anomalies {counts['anomaly']:,}"
+            f"  ends {counts['end ok']:,}  streams {counts['streams']:,}  unknown {counts['publish unknown']:,}"
             f"  faults {arena.injected.total()}  {' '.join(sorted(arena.active))}"
         )
         await asyncio.sleep(PROGRESS_SECONDS)
@@ -129,7 +139,7 @@ async def _watch(arena: Arena) -> None:
                     await replica.revive()
             await asyncio.sleep(LOOK_SECONDS)
     finally:
-        arena.recording.history.measurements.append(Measurement("I13", "servers that ended by themselves", ended, 0))
+        arena.history.measurements.append(Measurement("I13", "servers that ended by themselves", ended, 0))
 
 
 def _last_words(log: str) -> str:

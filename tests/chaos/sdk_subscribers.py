@@ -13,6 +13,7 @@ from ai_grpc.client.options import Start
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from tests.chaos.history import Message, Position, Stream
+from tests.chaos.nouns import SIGNAL
 from tests.chaos.recording import Recording, position_of
 
 HEARTBEAT: Final = timedelta(seconds=0.3)
@@ -24,7 +25,7 @@ class SdkSubscriber:
     def __init__(
         self, name: str, recording: Recording, targets: Sequence[str], start: Start, wanted: pb.SignalFilter
     ) -> None:
-        self.name, self._recording, self._targets = name, recording, targets
+        self.name, self.noun, self._recording, self._targets = name, SIGNAL, recording, targets
         self._start, self._wanted = start, wanted
         self.taken: Position | None = None
         self._current = False

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.chaos.edits import Edit
+from tests.chaos.ledgers import SIGNALS, Ledger
 
 
 @dataclass(frozen=True, slots=True)
 class Bug:
     """A bug: the edits that make it, the invariants of which at least one reveals it, and the faults that it needs.
 
-    `preparation` is SQL that is run before the functions are edited. A bug that is not `quick` needs a long run.
+    `preparation` is SQL that is run before the functions are edited. `ledger` is the log in which it shows. A bug that
+    is not `quick` needs a long run.
     """
 
     name: str
@@ -22,3 +24,4 @@ class Bug:
     sql: tuple[Edit, ...] = ()
     preparation: str = ""
     quick: bool = True
+    ledger: Ledger = SIGNALS

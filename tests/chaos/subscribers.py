@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, Protocol
 
+from google.protobuf.message import Message as Protobuf
 from grpc import aio
 
 from ai_grpc.client.channel import OPTIONS
 from ai_grpc.client.status import error_of_call
 from ai_grpc.v1 import errors_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
-from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.chaos.history import Message, Position, Seen, Stream
+from tests.chaos.nouns import noun_of
 from tests.chaos.recording import message_of
 
 HEARTBEAT: Final = 0.3
@@ -35,16 +36,19 @@ class Notes(Protocol):
     def opened(self, stream: Stream) -> None: ...
     def noted(self, stream: Stream, message: Message) -> None: ...
     def closed(self, stream: Stream) -> None: ...
-    def seen(self, event: pb.SignalEvent) -> Seen: ...
+    def seen(self, event: Any) -> Seen: ...
 
 
 @dataclass(slots=True)
 class Habits:
-    """How a subscriber begins and reads. `events` is after how many it changes the replica, in the middle of a batch;
-    `pause` is between two messages. Who is forgetful begins anew each time."""
+    """How a subscriber begins and reads, and by its filter of what.
+
+    `events` is after how many it changes the replica, in the middle of a batch; `pause` is between two messages. Who is
+    forgetful begins anew each time.
+    """
 
     start: str = "earliest"
-    wanted: pb.SignalFilter = field(default_factory=pb.SignalFilter)
+    wanted: Protobuf = field(default_factory=pb.SignalFilter)
     batch: int = 0
     events: float = math.inf
     pause: float = 0.0
@@ -62,6 +66,7 @@ class Subscriber:
         self.reads = asyncio.Event()
         self.reads.set()
         self.name, self._notes, self._targets, self._rng = name, notes, targets, rng
+        self.noun = noun_of(habits.wanted)
         self._starts = 0
         self._start = habits.start
 
@@ -85,7 +90,7 @@ class Subscriber:
         stream.reason = "LEFT"
         try:
             async with aio.insecure_channel(target, options) as channel:
-                call = SignalServiceStub(channel).SubscribeSignals(self._request(name))
+                call = self.noun.subscribe(channel)(self._request(name))
                 try:
                     await self._read(call, stream)
                 finally:
@@ -106,7 +111,7 @@ class Subscriber:
                 await asyncio.sleep(self.habits.pause)
             async with asyncio.timeout(SILENCE + HEARTBEAT):
                 response = await call.read()
-            if not isinstance(response, pb.SubscribeSignalsResponse):
+            if not isinstance(response, self.noun.response):
                 stream.reason = "END"
                 return
             message = message_of(response, self._notes.seen)
@@ -136,10 +141,8 @@ class Subscriber:
         if error.reason in NEW_START:
             self.taken, self._start = None, "earliest"
 
-    def _request(self, name: str) -> pb.SubscribeSignalsRequest:
-        request = pb.SubscribeSignalsRequest(
-            filter=self.habits.wanted, max_batch_size=self.habits.batch, subscriber_id=name
-        )
+    def _request(self, name: str) -> Any:
+        request = self.noun.request(filter=self.habits.wanted, max_batch_size=self.habits.batch, subscriber_id=name)
         request.heartbeat_interval.FromMilliseconds(int(HEARTBEAT * 1000))
         if self.taken is not None:
             request.after.CopyFrom(streams_pb2.Position(epoch=self.taken.epoch, sequence=self.taken.sequence))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.text_format import MessageToString
 
-from tests.chaos.history import End, Entry, Message, Position, Publish, Seen, Stream
+from tests.chaos.history import End, Entry, Message, Position, Publish, Row, Seen, Stream
 
 
 def of(what: Publish | End | Message | Stream) -> str:
@@ -19,15 +19,15 @@ def of(what: Publish | End | Message | Stream) -> str:
     return of_message(what)
 
 
-def of_publish(publish: Publish, signal_id: str = "") -> str:
+def of_publish(publish: Publish, key: str = "") -> str:
     """A request to publish; of its signals the one that matters, else how many."""
-    places = zip(publish.signals, publish.sequences or [0] * len(publish.signals), strict=False)
-    sequences = [sequence for sent, sequence in places if sent.signal_id == signal_id or not signal_id]
-    what = signal_id or f"{len(publish.signals)} signals, first {publish.signals[0].signal_id}"
+    places = zip(publish.items, publish.sequences or [0] * len(publish.items), strict=False)
+    sequences = [sequence for sent, sequence in places if sent.key == key or not key]
+    what = key or f"{len(publish.items)} of them, first {publish.items[0].key}"
     return (
         f"{publish.invoked:.3f} to {publish.ended:.3f}  {publish.client} on {publish.replica}: publish {what}: "
         f"{publish.outcome} {publish.reason}{_ranges(sequences) if publish.sequences else ''}"
-        f"{_duplicates(publish, signal_id)}"
+        f"{_duplicates(publish, key)}"
     )
 
 
@@ -35,14 +35,19 @@ def of_end(end: End) -> str:
     """A call of UpdateSignalState."""
     answer = end.sequence or end.reason
     return (
-        f"{end.invoked:.3f} to {end.ended:.3f}  {end.client} on {end.replica}: end {end.signal_id} as {end.state}: "
+        f"{end.invoked:.3f} to {end.ended:.3f}  {end.client} on {end.replica}: end {end.key} as {end.state}: "
         f"{end.outcome} {answer}"
     )
 
 
 def of_entry(entry: Entry) -> str:
     """A row of the log."""
-    return f"log  {entry.sequence} {entry.kind} {entry.signal_id}"
+    return f"log  {entry.sequence} {entry.kind} {entry.key}"
+
+
+def of_row(row: Row) -> str:
+    """A row of a table that the log is about."""
+    return f"table  {row.key} at {row.place}"
 
 
 def of_stream(stream: Stream) -> str:
@@ -62,7 +67,7 @@ def of_message(message: Message) -> str:
 
 def of_seen(seen: Seen) -> str:
     """An event as it was delivered."""
-    return f"delivered  {seen.sequence} {seen.kind} {seen.signal_id}"
+    return f"delivered  {seen.sequence} {seen.kind} {seen.key}"
 
 
 def of_position(position: Position) -> str:
@@ -82,7 +87,7 @@ def _ranges(sequences: list[int]) -> str:
     return text + (",..." if len(ranges) > 8 else "")
 
 
-def _duplicates(publish: Publish, signal_id: str) -> str:
-    of_ids = zip(publish.signals, publish.duplicates, strict=False)
-    count = sum(duplicate for sent, duplicate in of_ids if sent.signal_id == signal_id or not signal_id)
-    return f" ({'duplicate' if signal_id else f'{count} duplicates'})" if count else ""
+def _duplicates(publish: Publish, key: str) -> str:
+    of_ids = zip(publish.items, publish.duplicates, strict=False)
+    count = sum(duplicate for sent, duplicate in of_ids if sent.key == key or not key)
+    return f" ({'duplicate' if key else f'{count} duplicates'})" if count else ""

@@ -10,20 +10,24 @@ from tests.chaos.bugs import BUGS
 from tests.chaos.checker import INVARIANTS, check
 from tests.chaos.drill import drill
 from tests.chaos.edits import Edit, edited
+from tests.chaos.ledgers import LEDGERS, Ledger
 from tests.chaos.seeded import Bug
 
 QUICK = [bug for bug in BUGS.values() if bug.quick]
 
 
-@pytest.mark.parametrize("faults", [["F1"], ["F3", "F14", "F17", "F18"]], ids=",".join)
-async def test_product_as_it_is_breaks_nothing(database: str, tmp_path: Path, faults: list[str]) -> None:
-    violations = check(await drill(database, tmp_path, faults=faults))
+@pytest.mark.parametrize("ledger", LEDGERS, ids=lambda ledger: ledger.name)
+@pytest.mark.parametrize("faults", [["F1"], ["F3", "F10", "F14", "F17", "F18"]], ids=",".join)
+async def test_product_as_it_is_breaks_nothing(
+    database: str, tmp_path: Path, ledger: Ledger, faults: list[str]
+) -> None:
+    violations = check(await drill(database, tmp_path, faults=faults, ledger=ledger))
     assert not violations, "\n".join(map(str, violations))
 
 
 @pytest.mark.parametrize("bug", QUICK, ids=lambda bug: bug.name)
 async def test_bug_is_found(database: str, tmp_path: Path, bug: Bug) -> None:
-    history = await drill(database, tmp_path, bug.name, bug.faults)
+    history = await drill(database, tmp_path, bug.name, bug.faults, bug.ledger)
     found = {violation.invariant for violation in check(history)}
     assert found & set(bug.reveals), f"{bug.sentence} It broke {found or 'nothing'}, not one of {bug.reveals}."
 

@@ -12,30 +12,42 @@ from hypothesis import strategies as st
 from tests.chaos.checker import INVARIANTS, check
 from tests.chaos.history import Measurement
 from tests.chaos.made_up import World
+from tests.chaos.made_up_nouns import EVENTS, SIGNALS, Subject
 from tests.chaos.mutations import DAMAGES, Damage
 
 SEEDS = st.integers(0, 10**9)
+SUBJECTS = {"signals": SIGNALS, "events": EVENTS}
 
 
-@given(SEEDS)
-@settings(max_examples=50, deadline=None)
-def test_history_without_a_fault_breaks_nothing(seed: int) -> None:
-    assert check(World(seed).run(25)) == []
+@pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
+@given(seed=SEEDS)
+@settings(max_examples=25, deadline=None)
+def test_history_without_a_fault_breaks_nothing(subject: Subject, seed: int) -> None:
+    assert check(World(seed, subject).run(25)) == []
 
 
-@given(SEEDS)
-@settings(max_examples=50, deadline=None)
-def test_trimmed_history_without_a_fault_breaks_nothing(seed: int) -> None:
-    world = World(seed)
+@pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
+@given(seed=SEEDS)
+@settings(max_examples=25, deadline=None)
+def test_trimmed_history_without_a_fault_breaks_nothing(subject: Subject, seed: int) -> None:
+    world = World(seed, subject)
     world.run(25)
     assert check(world.trim()) == []
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: f"{damage.invariant}-{damage.mutation.__name__}")
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        pytest.param(name, damage, id=f"{name}-{damage.invariant}-{damage.mutation.__name__}")
+        for name, subject in SUBJECTS.items()
+        for damage in DAMAGES
+        if subject in damage.subjects
+    ],
+)
 @given(seed=SEEDS)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
-def test_one_fault_is_found_and_named(damage: Damage, seed: int) -> None:
-    history = World(seed).run(25)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+def test_one_fault_is_found_and_named(name: str, damage: Damage, seed: int) -> None:
+    history = World(seed, SUBJECTS[name]).run(25)
     try:
         damage.mutation(history, Random(seed))
     except IndexError:
@@ -70,7 +82,7 @@ def test_violation_reads_as_the_few_lines_that_show_it() -> None:
     assert len(lines) == 4
     assert "reader-0 on one: subscribe" in lines[0]
     assert f"batch at {history.epoch[:8]}/" in lines[1]
-    assert lines[2] == f"log  {lost.sequence} {lost.kind} {lost.signal_id}"
+    assert lines[2] == f"log  {lost.sequence} {lost.kind} {lost.key}"
     assert lines[3].startswith("was left out")
 
 
