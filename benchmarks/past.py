@@ -52,7 +52,9 @@ async def _fill(dsn: str, sizes: dict[str, int], end: datetime) -> None:
         for drop, _ in indexes:
             await connection.execute(drop)
         for table, size in sizes.items():
-            await _together(dsn, filling.statements(table, sizes, end, WORKERS))
+            # Signals lie in the order of their sequence, as they are appended; of that depends how lists are planned.
+            workers = 1 if table in ("ai_signals", "signal_log") else WORKERS
+            await _together(dsn, filling.statements(table, sizes, end, workers))
             say(f"{size:,} rows in {table}")
         await _together(dsn, ((create, ()) for _, create in indexes))
         say(f"{len(indexes)} indexes")

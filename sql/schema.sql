@@ -225,7 +225,7 @@ BEGIN
       EXECUTE format(
         'DELETE FROM %1$s WHERE ctid = ANY (ARRAY(
            SELECT f.ctid FROM %1$s AS f WHERE f.timestamp < $1 AND f.created_at < $1 LIMIT 100000
-         ))', partition
+         )) AND timestamp < $1 AND created_at < $1', partition
       ) USING moment;
       GET DIAGNOSTICS count = ROW_COUNT;
     ELSE
@@ -240,7 +240,7 @@ BEGIN
   IF past <> '{}' THEN
     EXECUTE 'DROP TABLE ' || array_to_string(past, ', ');
   END IF;
-  RETURN removed;
+  RETURN least(removed, 2147483647);
 END
 $_$;
 
@@ -472,9 +472,11 @@ CREATE TABLE ai_trading.feature_data (
     raw_data_hash character varying NOT NULL,
     extraction_method character varying DEFAULT ''::character varying NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT event_time_is_from_the_year_1_to_9999 CHECK ((("timestamp" >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND ("timestamp" < '10000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT extraction_method_has_at_most_50_characters CHECK ((char_length((extraction_method)::text) <= 50)),
     CONSTRAINT feature_set_name_has_1_to_50_characters CHECK (((char_length((feature_set_name)::text) >= 1) AND (char_length((feature_set_name)::text) <= 50))),
     CONSTRAINT features_has_at_most_64_kib CHECK ((octet_length((features)::text) <= 65536)),
+    CONSTRAINT features_is_an_object CHECK ((jsonb_typeof(features) = 'object'::text)),
     CONSTRAINT raw_data_hash_has_64_lowercase_hexadecimal_digits CHECK (((raw_data_hash)::text ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
 )
@@ -597,7 +599,18 @@ BEGIN
   FOR number IN 0 .. 1 LOOP
     first := date_trunc('month', clock_timestamp()) + number * INTERVAL '1 month';
     name := 'feature_data_' || to_char(first, 'YYYY_MM');
-    CONTINUE WHEN to_regclass(format('ai_trading.%I', name)) IS NOT NULL;
+    CONTINUE WHEN to_regclass(format('ai_trading.%I', name)) IS NOT NULL OR EXISTS (
+      SELECT FROM pg_inherits AS i
+      JOIN pg_class AS c ON c.oid = i.inhrelid,
+        pg_get_expr(c.relpartbound, c.oid) AS b (bound)
+      WHERE i.inhparent = 'ai_trading.feature_data'::regclass AND b.bound <> 'DEFAULT'
+        AND coalesce(substring(b.bound FROM 'FROM \(''(.*?)''\)')::TIMESTAMPTZ, '-infinity') < first + INTERVAL '1 month'
+        AND coalesce(substring(b.bound FROM 'TO \(''(.*)''\)')::TIMESTAMPTZ, 'infinity') > first
+    );
+    IF pg_relation_size('ai_trading.feature_data_default') > 1024 ^ 3 THEN
+      RAISE EXCEPTION 'feature_data_default has more than 1 GiB, and would be locked for long: attach % by hand', name
+        USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
     EXECUTE format('CREATE TABLE ai_trading.%I (LIKE ai_trading.feature_data INCLUDING ALL)', name);
     LOCK TABLE ai_trading.feature_data IN ACCESS EXCLUSIVE MODE;
     EXECUTE format(
@@ -689,7 +702,7 @@ CREATE FUNCTION ai_trading.model_performance_message(p ai_trading.model_performa
 $$;
 
 CREATE TABLE ai_trading.optimization_runs (
-    run_id uuid NOT NULL,
+    run_id uuid DEFAULT gen_random_uuid() NOT NULL,
     model_id uuid NOT NULL,
     optimization_type character varying NOT NULL,
     objective_function character varying NOT NULL,
@@ -737,12 +750,13 @@ $$;
 CREATE FUNCTION ai_trading.period_message(days daterange) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     AS $$
-  SELECT jsonb_build_object('start_date', lower(days)::text, 'end_date', upper(days)::text) WHERE days IS NOT NULL
+  SELECT jsonb_build_object('start_date', lower(days), 'end_date', upper(days)) WHERE days IS NOT NULL
 $$;
 
 CREATE FUNCTION ai_trading.record_generation(run uuid, number integer, best double precision, average double precision, diversity double precision, best_genes jsonb, genes jsonb[], fitness_scores double precision[], objectives jsonb[]) RETURNS TABLE(outcome text, stop_requested boolean)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
+    SET extra_float_digits TO '1'
     AS $$
 DECLARE
   r ai_trading.optimization_runs;
@@ -771,12 +785,14 @@ BEGIN
   SELECT
     run, number, row_number() OVER (ORDER BY sign * i.fitness_score DESC, i.place), i.genes, i.fitness_score,
     i.objectives,
-    -- Not by EXISTS, which may be planned as a hash of all individuals of the run.
+    -- By the genes, for many may have the same fitness. Not by EXISTS, which may be planned as a hash of all individuals
+    -- of the run.
     row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND (
       SELECT former.individual_id
       FROM ai_trading.optimization_individuals AS former
       WHERE former.run_id = run AND former.is_new
-        AND former.fitness_score = i.fitness_score AND former.genes = i.genes
+        AND jsonb_hash_extended(former.genes, 0) = jsonb_hash_extended(i.genes, 0)
+        AND (former.fitness_score, former.genes) IS NOT DISTINCT FROM (i.fitness_score, i.genes)
       LIMIT 1
     ) IS NULL
   FROM unnest(genes, fitness_scores, objectives) WITH ORDINALITY AS i (genes, fitness_score, objectives, place);
@@ -926,7 +942,7 @@ CREATE FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) RETURNS TABLE
 $$;
 
 CREATE TABLE ai_trading.spectrum_analysis (
-    analysis_id uuid NOT NULL,
+    analysis_id uuid DEFAULT gen_random_uuid() NOT NULL,
     model_id uuid NOT NULL,
     symbol character varying NOT NULL,
     analysis_timestamp timestamp with time zone,
@@ -965,7 +981,7 @@ CREATE FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum_analy
 $$;
 
 CREATE TABLE ai_trading.training_sessions (
-    session_id uuid NOT NULL,
+    session_id uuid DEFAULT gen_random_uuid() NOT NULL,
     model_id uuid NOT NULL,
     session_name character varying NOT NULL,
     start_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1160,9 +1176,11 @@ CREATE TABLE ai_trading.feature_data_default (
     raw_data_hash character varying NOT NULL,
     extraction_method character varying DEFAULT ''::character varying NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT event_time_is_from_the_year_1_to_9999 CHECK ((("timestamp" >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND ("timestamp" < '10000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT extraction_method_has_at_most_50_characters CHECK ((char_length((extraction_method)::text) <= 50)),
     CONSTRAINT feature_set_name_has_1_to_50_characters CHECK (((char_length((feature_set_name)::text) >= 1) AND (char_length((feature_set_name)::text) <= 50))),
     CONSTRAINT features_has_at_most_64_kib CHECK ((octet_length((features)::text) <= 65536)),
+    CONSTRAINT features_is_an_object CHECK ((jsonb_typeof(features) = 'object'::text)),
     CONSTRAINT raw_data_hash_has_64_lowercase_hexadecimal_digits CHECK (((raw_data_hash)::text ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT symbol_has_1_to_32_characters CHECK (((char_length((symbol)::text) >= 1) AND (char_length((symbol)::text) <= 32)))
 );
@@ -1235,6 +1253,9 @@ CREATE TABLE ai_trading.signal_log (
 
 ALTER TABLE ONLY ai_trading.feature_data ATTACH PARTITION ai_trading.feature_data_default DEFAULT;
 
+ALTER TABLE ai_trading.rl_episodes
+    ADD CONSTRAINT actions_taken_is_an_array_of_numbers CHECK ((NOT jsonb_path_exists(actions_taken, '$[*]?(@.type() != "number")'::jsonpath))) NOT VALID;
+
 ALTER TABLE ONLY ai_trading.ai_model_aliases
     ADD CONSTRAINT ai_model_aliases_pkey PRIMARY KEY (model_name, alias);
 
@@ -1244,11 +1265,26 @@ ALTER TABLE ONLY ai_trading.ai_models
 ALTER TABLE ONLY ai_trading.ai_signals
     ADD CONSTRAINT ai_signals_pkey PRIMARY KEY (signal_id);
 
+ALTER TABLE ai_trading.spectrum_analysis
+    ADD CONSTRAINT analysis_time_is_from_the_year_1_to_9999 CHECK (((analysis_timestamp >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND (analysis_timestamp < '10000-01-01 00:00:00+00'::timestamp with time zone))) NOT VALID;
+
 ALTER TABLE ONLY ai_trading.anomaly_detections
     ADD CONSTRAINT anomaly_detections_pkey PRIMARY KEY (anomaly_id);
 
+ALTER TABLE ai_trading.optimization_generations
+    ADD CONSTRAINT best_individual_is_an_object CHECK ((jsonb_typeof(best_individual) = 'object'::text)) NOT VALID;
+
+ALTER TABLE ai_trading.optimization_runs
+    ADD CONSTRAINT best_individual_is_an_object CHECK ((jsonb_typeof(best_individual) = 'object'::text)) NOT VALID;
+
 ALTER TABLE ai_trading.optimization_runs
     ADD CONSTRAINT convergence_data_has_at_most_480_kib CHECK ((octet_length((convergence_data)::text) <= 491520)) NOT VALID;
+
+ALTER TABLE ai_trading.optimization_runs
+    ADD CONSTRAINT convergence_data_is_an_object CHECK ((jsonb_typeof(convergence_data) = 'object'::text)) NOT VALID;
+
+ALTER TABLE ai_trading.signal_performance
+    ADD CONSTRAINT evaluation_time_is_from_the_year_1_to_9999 CHECK (((evaluation_timestamp >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND (evaluation_timestamp < '10000-01-01 00:00:00+00'::timestamp with time zone))) NOT VALID;
 
 ALTER TABLE ONLY ai_trading.event_log_meta
     ADD CONSTRAINT event_log_meta_pkey PRIMARY KEY (one_row);
@@ -1268,8 +1304,20 @@ ALTER TABLE ONLY ai_trading.feature_data
 ALTER TABLE ONLY ai_trading.feature_data_default
     ADD CONSTRAINT feature_data_default_symbol_feature_set_name_timestamp_key UNIQUE (symbol, feature_set_name, "timestamp");
 
+ALTER TABLE ai_trading.training_sessions
+    ADD CONSTRAINT final_performance_is_an_object CHECK ((jsonb_typeof(final_performance) = 'object'::text)) NOT VALID;
+
 ALTER TABLE ai_trading.optimization_runs
     ADD CONSTRAINT final_population_has_at_most_480_kib CHECK ((octet_length((final_population)::text) <= 491520)) NOT VALID;
+
+ALTER TABLE ai_trading.optimization_runs
+    ADD CONSTRAINT final_population_is_an_array CHECK ((jsonb_typeof(final_population) = 'array'::text)) NOT VALID;
+
+ALTER TABLE ai_trading.optimization_individuals
+    ADD CONSTRAINT genes_is_an_object CHECK ((jsonb_typeof(genes) = 'object'::text)) NOT VALID;
+
+ALTER TABLE ai_trading.training_sessions
+    ADD CONSTRAINT hyperparameters_is_an_object CHECK ((jsonb_typeof(hyperparameters) = 'object'::text)) NOT VALID;
 
 ALTER TABLE ONLY ai_trading.log_meta
     ADD CONSTRAINT log_meta_pkey PRIMARY KEY (one_row);
@@ -1283,6 +1331,9 @@ ALTER TABLE ONLY ai_trading.ai_models
 ALTER TABLE ONLY ai_trading.model_performance
     ADD CONSTRAINT model_performance_pkey PRIMARY KEY (performance_id);
 
+ALTER TABLE ai_trading.optimization_individuals
+    ADD CONSTRAINT objectives_is_an_object CHECK ((jsonb_typeof(objectives) = 'object'::text)) NOT VALID;
+
 ALTER TABLE ONLY ai_trading.optimization_generations
     ADD CONSTRAINT optimization_generations_pkey PRIMARY KEY (run_id, generation);
 
@@ -1291,6 +1342,12 @@ ALTER TABLE ONLY ai_trading.optimization_individuals
 
 ALTER TABLE ONLY ai_trading.optimization_runs
     ADD CONSTRAINT optimization_runs_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ai_trading.optimization_runs
+    ADD CONSTRAINT parameter_ranges_is_an_object CHECK ((jsonb_typeof(parameter_ranges) = 'object'::text)) NOT VALID;
+
+ALTER TABLE ai_trading.rl_episodes
+    ADD CONSTRAINT rewards_is_an_array_of_numbers CHECK ((NOT jsonb_path_exists(rewards, '$[*]?(@.type() != "number")'::jsonpath))) NOT VALID;
 
 ALTER TABLE ONLY ai_trading.rl_episodes
     ADD CONSTRAINT rl_episodes_pkey PRIMARY KEY (episode_id);
@@ -1312,6 +1369,9 @@ ALTER TABLE ONLY ai_trading.spectrum_analysis
 
 ALTER TABLE ai_trading.training_sessions
     ADD CONSTRAINT training_metrics_has_at_most_960_kib CHECK ((octet_length((training_metrics)::text) <= 983040)) NOT VALID;
+
+ALTER TABLE ai_trading.training_sessions
+    ADD CONSTRAINT training_metrics_is_an_object CHECK ((jsonb_typeof(training_metrics) = 'object'::text)) NOT VALID;
 
 ALTER TABLE ONLY ai_trading.training_sessions
     ADD CONSTRAINT training_sessions_pkey PRIMARY KEY (session_id);
@@ -1336,9 +1396,15 @@ CREATE INDEX idx_ai_signals_active ON ai_trading.ai_signals USING btree (sequenc
 
 CREATE INDEX idx_ai_signals_active_expiry ON ai_trading.ai_signals USING btree (expires_at) WHERE (((status)::text = 'ACTIVE'::text) AND (expires_at IS NOT NULL));
 
+CREATE INDEX idx_ai_signals_active_model_time ON ai_trading.ai_signals USING btree (model_id, signal_timestamp DESC) WHERE ((status)::text = 'ACTIVE'::text);
+
+CREATE INDEX idx_ai_signals_active_time ON ai_trading.ai_signals USING btree (signal_timestamp DESC) WHERE ((status)::text = 'ACTIVE'::text);
+
 CREATE INDEX idx_ai_signals_created ON ai_trading.ai_signals USING brin (created_at) WITH (autosummarize='on');
 
-CREATE INDEX idx_ai_signals_model_status ON ai_trading.ai_signals USING btree (model_id, status, signal_timestamp DESC);
+CREATE INDEX idx_ai_signals_ended_time ON ai_trading.ai_signals USING btree (signal_timestamp DESC) WHERE ((status)::text <> 'ACTIVE'::text);
+
+CREATE INDEX idx_ai_signals_model_status ON ai_trading.ai_signals USING btree (model_id, status, signal_timestamp DESC) WHERE ((status)::text <> 'ACTIVE'::text);
 
 CREATE INDEX idx_ai_signals_model_symbol_time ON ai_trading.ai_signals USING btree (model_id, symbol, signal_timestamp DESC);
 
@@ -1372,9 +1438,11 @@ CREATE INDEX idx_model_performance_sharpe ON ai_trading.model_performance USING 
 
 CREATE INDEX idx_optimization_individuals_fitness ON ai_trading.optimization_individuals USING btree (run_id, fitness_score DESC, individual_id DESC) WHERE is_new;
 
+CREATE INDEX idx_optimization_individuals_genes ON ai_trading.optimization_individuals USING btree (jsonb_hash_extended(genes, (0)::bigint), run_id) WHERE is_new;
+
 CREATE UNIQUE INDEX idx_optimization_individuals_run_gen ON ai_trading.optimization_individuals USING btree (run_id, generation, individual_rank);
 
-CREATE INDEX idx_optimization_runs_active ON ai_trading.optimization_runs USING btree (heartbeat_at) WHERE ((status)::text = 'running'::text);
+CREATE INDEX idx_optimization_runs_active ON ai_trading.optimization_runs USING btree (start_time DESC, run_id DESC) WHERE ((status)::text = 'running'::text);
 
 CREATE INDEX idx_optimization_runs_model_time ON ai_trading.optimization_runs USING btree (model_id, start_time DESC, run_id DESC);
 
@@ -1491,7 +1559,9 @@ GRANT ALL ON FUNCTION ai_trading.convergence_point_message(run uuid) TO ai_tradi
 REVOKE ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.end_signal(ended_id uuid, end_state text, request uuid) TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.rl_episodes TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.rl_episodes TO ai_trading_service;
+
+GRANT UPDATE(session_id) ON TABLE ai_trading.rl_episodes TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summary boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.episode_message(e ai_trading.rl_episodes, summary boolean) TO ai_trading_service;
@@ -1579,7 +1649,9 @@ GRANT SELECT ON TABLE ai_trading.ai_signals TO ai_trading_service;
 REVOKE ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.signal_message(s ai_trading.ai_signals) TO ai_trading_service;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE ai_trading.spectrum_analysis TO ai_trading_service;
+GRANT SELECT,INSERT ON TABLE ai_trading.spectrum_analysis TO ai_trading_service;
+
+GRANT UPDATE(analysis_id) ON TABLE ai_trading.spectrum_analysis TO ai_trading_service;
 
 REVOKE ALL ON FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum_analysis) FROM PUBLIC;
 GRANT ALL ON FUNCTION ai_trading.spectrum_analysis_message(s ai_trading.spectrum_analysis) TO ai_trading_service;

@@ -66,6 +66,7 @@ def _signals(end: datetime) -> list[Read]:
         "active": {"states": [pb.SIGNAL_STATE_ACTIVE]},
         "active of a model": {"states": [pb.SIGNAL_STATE_ACTIVE], "model_ids": model},
         "active of a symbol": {"states": [pb.SIGNAL_STATE_ACTIVE], "symbols": symbol},
+        "executed": {"states": [pb.SIGNAL_STATE_EXECUTED]},
         "cancelled": {"states": [pb.SIGNAL_STATE_CANCELLED]},
         "cancelled of a model": {"states": [pb.SIGNAL_STATE_CANCELLED], "model_ids": model},
         "a type and high confidence": {"signal_types": [pb.SIGNAL_TYPE_BUY], "min_confidence": 0.95},

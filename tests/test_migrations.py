@@ -129,6 +129,25 @@ def test_login_that_may_not_migrate_is_told_so_in_one_line(stranger: str) -> Non
     assert SECRET not in str(no.value)
 
 
+@pytest.mark.parametrize("grant", ["", "WITH ADMIN TRUE, SET FALSE"])
+async def test_an_owner_of_the_database_migrates_with_the_role_that_an_administrator_made(
+    postgres: str, empty_database: str, grant: str
+) -> None:
+    if grant and int(str(await ask(postgres, "SHOW server_version_num"))) < 160000:
+        return
+    await ask(postgres, "DO $$ BEGIN CREATE ROLE ai_trading_service; EXCEPTION WHEN duplicate_object THEN END $$")
+    async with login(postgres, "LOGIN") as name:
+        await ask(postgres, f"GRANT ai_trading_service TO {name} {grant}")
+        await ask(postgres, f"ALTER DATABASE {empty_database.rpartition('/')[2]} OWNER TO {name}")
+        try:
+            url = with_login(empty_database, name, SECRET)
+            assert migrations.up(url) == [path.stem for path in migrations.files()]
+            await ask(url, "SELECT set_config('role', 'ai_trading_service', false)")
+        finally:
+            await ask(empty_database, f"REASSIGN OWNED BY {name} TO CURRENT_USER")
+            await ask(empty_database, f"DROP OWNED BY {name} CASCADE")
+
+
 @pytest.mark.parametrize("hosts", ["127.0.0.1:1", "127.0.0.1:1,127.0.0.2:1"])
 def test_server_that_is_not_there_is_told_in_one_line(hosts: str) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot be migrated: .*connection refused") as no:

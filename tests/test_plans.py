@@ -194,6 +194,11 @@ def _queries(end: datetime) -> dict[str, Query]:
             "SELECT * FROM rl_episodes WHERE session_id = $1 ORDER BY total_reward DESC LIMIT 20",
             (model,),
         ),
+        "whether a run had an individual with the same genes": (
+            "SELECT individual_id FROM optimization_individuals WHERE run_id = $1 AND is_new "
+            "AND jsonb_hash_extended(genes, 0) = jsonb_hash_extended($2::jsonb, 0) LIMIT 1",
+            (model, '{"gene": 1}'),
+        ),
         "signals past their time": (
             "SELECT signal_id FROM ai_signals WHERE status = 'ACTIVE' AND expires_at IS NOT NULL AND expires_at <= $1 "
             "ORDER BY expires_at, sequence LIMIT 1000",

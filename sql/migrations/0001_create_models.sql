@@ -3,7 +3,10 @@
 -- migrate:up
 DO $$
 BEGIN
-  CREATE ROLE ai_trading_service NOLOGIN;
+  -- Whoever may not create roles may not even if there is this one.
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ai_trading_service') THEN
+    CREATE ROLE ai_trading_service NOLOGIN;
+  END IF;
 EXCEPTION
   WHEN duplicate_object OR unique_violation THEN NULL;
   WHEN insufficient_privilege THEN
@@ -12,11 +15,13 @@ EXCEPTION
 END
 $$;
 
+-- From PostgreSQL 16 on, who created a role is its member, but may not act as it.
 DO $$
 BEGIN
-  IF NOT pg_has_role(current_user, 'ai_trading_service', 'MEMBER') THEN
-    EXECUTE format('GRANT ai_trading_service TO %I', current_user);
-  END IF;
+  SET LOCAL ROLE ai_trading_service;
+  RESET ROLE;
+EXCEPTION
+  WHEN insufficient_privilege THEN EXECUTE format('GRANT ai_trading_service TO %I', current_user);
 END
 $$;
 

@@ -38,9 +38,9 @@ class Upkeep:
             count = await (await self._line.get()).fetchval(chore, *arguments)
             if count:
                 logger.info("%s: %d", name.replace("_", " "), count)
-        except UNAVAILABLE:
-            # The tail says that the database does not answer.
-            self._line.drop()
         except asyncpg.PostgresError as error:
             # Signals go on without it.
             logger.error("%s: %s", name.replace("_", " "), error)
+        except UNAVAILABLE:
+            # The tail says that the database does not answer.
+            self._line.drop()

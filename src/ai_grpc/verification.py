@@ -15,11 +15,18 @@ VERSIONS: Final = range(15, 19)
 LINES: Final = ("append", "tail", "notify", "topics", "topics notify", "sweep", "upkeep")
 FUNCTIONS: Final = [
     "append_signals",
+    "append_training_metrics",
+    "cleanup_old_feature_data",
     "end_signal",
     "event_log_head",
     "expire_signals",
+    "fail_silent_runs",
+    "fail_silent_sessions",
+    "make_feature_partitions",
+    "record_generation",
     "signal_log_head",
     "signal_log_position",
+    "update_model_performance",
 ]
 PROTECTED: Final = ["ai_signals", "event_log", "event_log_meta", "log_meta", "signal_log"]
 
@@ -28,7 +35,8 @@ WITH things AS (
   SELECT proname::TEXT AS name, has_function_privilege($1, oid, 'EXECUTE') AS usable, FALSE AS writable
   FROM pg_proc WHERE pronamespace = 'ai_trading'::regnamespace AND proname = ANY ($2)
   UNION ALL
-  SELECT relname, has_table_privilege($1, oid, 'SELECT'),
+  SELECT relname, has_table_privilege($1, oid, 'SELECT')
+      AND (relname = ANY ($3) OR has_table_privilege($1, oid, 'INSERT')),
     has_table_privilege($1, oid, 'INSERT, UPDATE, DELETE') AND relname = ANY ($3)
   FROM pg_class
   WHERE relnamespace = 'ai_trading'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition

@@ -25,8 +25,8 @@ FOREIGN_FACTOR, FOREIGN_ALLOWANCE = 3.0, 0.3
 RSS_MIB: Final = 300.0
 RSS_GROWTH_MIB: Final = 30.0
 FD_GROWTH: Final = 30
-# Three pools; and lines to append, follow, notify and sweep.
-CONNECTIONS_EACH: Final = 8 + 4 + 4 + 6
+# Three pools; and lines to append, follow, notify, sweep and keep up.
+CONNECTIONS_EACH: Final = 8 + 4 + 4 + 7
 CANCELLED_EACH: Final = 60
 ENOUGH: Final = 50
 LONGEST_WINDOW: Final = 30.0

@@ -113,6 +113,16 @@ async def test_partitions_are_made_for_this_month_and_the_next_once(database: st
     assert row[0] == 5
 
 
+async def test_a_month_that_has_a_partition_made_by_hand_needs_none(database: str) -> None:
+    await execute(
+        database,
+        "DO $$ BEGIN EXECUTE format("
+        "'CREATE TABLE by_hand PARTITION OF feature_data FOR VALUES FROM (%L) TO (MAXVALUE)', date_trunc('month', now() AT TIME ZONE 'UTC') + interval '10 days'); END $$",
+    )
+    assert await made(database) == 0
+    assert await names(database) == ["by_hand", "feature_data_default"]
+
+
 async def test_the_service_makes_partitions_and_drops_them(database: str) -> None:
     await make_past_partition(database, 200)
     await execute(database, VECTOR, 200, 200, 10)

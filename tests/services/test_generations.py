@@ -6,6 +6,7 @@ import asyncio
 import sys
 from typing import Any, Final
 
+import asyncpg
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -31,6 +32,14 @@ WHERE datname = current_database() AND application_name = 'ai_grpc calls' AND wa
 BIG: Final = {"text": "x" * 65_536}
 INFINITY: Final = float("inf")
 
+TIED: Final = """
+SELECT g.*
+FROM (
+  SELECT array_agg(jsonb_build_object('gene', $2::int * 1000 + n)) AS genes, array_agg(-1e9::float8) AS fitness,
+    array_agg(NULL::jsonb) AS objectives
+  FROM generate_series(1, 200) AS n
+) AS made, record_generation($1, $2, NULL, NULL, NULL, NULL, made.genes, made.fitness, made.objectives) AS g
+"""
 FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"run_id": ""}, "run_id"),
     ({"run_id": "run-1"}, "run_id"),
@@ -133,6 +142,21 @@ async def test_recording_again_changes_nothing_even_when_the_run_has_ended(datab
         again = await stub.RecordGeneration(request)
         assert (again.duplicate, again.generation) == (True, first.generation)
         assert scores(await individuals_of(channel, run_id)) == [2.0, 1.0]
+
+
+async def test_a_fitness_that_many_share_costs_the_next_generation_nothing(database: str) -> None:
+    async with an_exchange(database) as channel:
+        run_id = await a_running_run(channel)
+    connection = await asyncpg.connect(database, server_settings={"search_path": "ai_trading"}, timeout=10)
+    try:
+        for number in range(5):
+            await connection.execute(TIED, run_id, number)
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        read = "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'optimization_individuals'"
+        # By its fitness, each individual would have met all that share it: 400,000 in all.
+        assert await connection.fetchval(read) < 40_000
+    finally:
+        await connection.close(timeout=10)
 
 
 async def test_another_content_of_a_generation_is_refused(database: str, subtests: pytest.Subtests) -> None:

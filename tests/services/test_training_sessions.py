@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from itertools import chain
 from typing import Any, Final, cast
 
+import asyncpg
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -19,6 +21,23 @@ from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
 from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal
 from tests.training import a_running_session, a_start, the_session
 
+# One row, with whatever is in a column.
+WRITE: Final = {
+    "training_sessions": """
+INSERT INTO training_sessions (model_id, session_name, {}) VALUES (gen_random_uuid(), 's', $1)""",
+    "optimization_runs": """
+INSERT INTO optimization_runs (model_id, optimization_type, objective_function, {})
+VALUES (gen_random_uuid(), 't', 'f', $1)""",
+    "optimization_individuals": """
+INSERT INTO optimization_individuals (run_id, generation, individual_rank, fitness_score, is_new, {})
+VALUES (gen_random_uuid(), 0, 1, 0, TRUE, $1)""",
+    "feature_data": """
+INSERT INTO feature_data (symbol, timestamp, feature_set_name, raw_data_hash, {})
+VALUES ('A', now(), 's', repeat('a', 64), $1)""",
+    "rl_episodes": """
+INSERT INTO rl_episodes (session_id, episode_number, total_reward, episode_length, rewards, {})
+VALUES (gen_random_uuid(), 1, 0, 0, '[]', $1)""",
+}
 NOBODY: Final = str(uuid.uuid4())
 FINAL: Final[dict[str, Any]] = {"total_reward": 295.72, "sharpe_ratio": 1.85, "max_drawdown": 0.12}
 BODY: Final[dict[str, Any]] = {
@@ -207,6 +226,27 @@ async def test_an_unknown_session_is_not_found(database: str, subtests: pytest.S
                 error = await refusal(call)
                 assert error.code() == grpc.StatusCode.NOT_FOUND
                 assert details(error)[:2] == ("TRAINING_SESSION_NOT_FOUND", {"session_id": NOBODY})
+
+
+async def test_sql_cannot_write_what_no_message_could_hold(database: str, subtests: pytest.Subtests) -> None:
+    for table, column, value in (
+        ("training_sessions", "hyperparameters", "[1]"),
+        ("training_sessions", "training_metrics", "3"),
+        ("optimization_runs", "best_individual", '"x"'),
+        ("optimization_runs", "final_population", "{}"),
+        ("optimization_individuals", "genes", "[1]"),
+        ("feature_data", "features", "[150.25, 65.8]"),
+        ("rl_episodes", "actions_taken", '["buy", "sell"]'),
+    ):
+        with subtests.test(table, column=column), pytest.raises(asyncpg.CheckViolationError) as refused:
+            await execute(database, WRITE[table].format(column), value)
+        assert str(refused.value.constraint_name).startswith(f"{column}_is_an_")
+
+
+async def test_a_period_reads_the_same_whatever_the_style_of_dates(database: str) -> None:
+    await execute(database, f"ALTER DATABASE {database.rpartition('/')[2]} SET datestyle = 'SQL, DMY'")
+    [row] = await execute(database, "SELECT period_message('[2026-01-31,2026-02-01)') AS days")
+    assert json.loads(row["days"]) == {"start_date": "2026-01-31", "end_date": "2026-02-01"}
 
 
 async def test_a_list_holds_what_all_its_fields_select_the_latest_first(database: str) -> None:

@@ -28,8 +28,8 @@ if _version_not_supported:
 class FeatureServiceStub:
     """FeatureService stores what models see: vectors of features, one for each symbol, feature set and event time.
 
-    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after it was
-    put, whichever is later.
+    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after this
+    content was first put, whichever is later.
     """
 
     def __init__(self, channel):
@@ -68,8 +68,8 @@ class FeatureServiceStub:
 class FeatureServiceServicer:
     """FeatureService stores what models see: vectors of features, one for each symbol, feature set and event time.
 
-    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after it was
-    put, whichever is later.
+    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after this
+    content was first put, whichever is later.
     """
 
     def PutFeatures(self, request, context):
@@ -156,8 +156,8 @@ def add_FeatureServiceServicer_to_server(servicer, server):
 class FeatureService:
     """FeatureService stores what models see: vectors of features, one for each symbol, feature set and event time.
 
-    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after it was
-    put, whichever is later.
+    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after this
+    content was first put, whichever is later.
     """
 
     @staticmethod

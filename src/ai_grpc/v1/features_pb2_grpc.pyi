@@ -29,8 +29,8 @@ GRPC_VERSION: str
 class FeatureServiceStub:
     """FeatureService stores what models see: vectors of features, one for each symbol, feature set and event time.
 
-    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after it was
-    put, whichever is later.
+    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after this
+    content was first put, whichever is later.
     """
 
     @_typing.overload
@@ -66,8 +66,8 @@ class FeatureServiceStub:
 class FeatureServiceAsyncStub(FeatureServiceStub):
     """FeatureService stores what models see: vectors of features, one for each symbol, feature set and event time.
 
-    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after it was
-    put, whichever is later.
+    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after this
+    content was first put, whichever is later.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -99,8 +99,8 @@ class FeatureServiceAsyncStub(FeatureServiceStub):
 class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
     """FeatureService stores what models see: vectors of features, one for each symbol, feature set and event time.
 
-    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after it was
-    put, whichever is later.
+    A vector stays for as long as the server is set to keep it, 90 days by default, after its event_time or after this
+    content was first put, whichever is later.
     """
 
     @_abc_1.abstractmethod
