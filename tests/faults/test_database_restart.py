@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
 
 # Two streams read from the database whatever is not the very last event.
-SETTINGS: Final = {"AI_GRPC_RING_EVENTS": "1", "AI_GRPC_SWEEP_INTERVAL": "0.1", "AI_GRPC_LOG_LEVEL": "WARNING"}
-PURPOSES: Final = ("append", "tail", "notify", "sweep", "calls", "replay")
+SETTINGS: Final = {
+    "AI_GRPC_RING_EVENTS": "1",
+    "AI_GRPC_SWEEP_INTERVAL": "0.1",
+    "AI_GRPC_UPKEEP_INTERVAL": "0.1",
+    "AI_GRPC_LOG_LEVEL": "WARNING",
+}
+PURPOSES: Final = ("append", "tail", "notify", "sweep", "calls", "reads", "replay", "upkeep")
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
@@ -134,12 +139,17 @@ async def _connections(admin: asyncpg.Connection, purpose: str, others: set[int]
 
 async def _call_without_end(stub: SignalServiceAsyncStub, model_id: str) -> None:
     """Calls whose connection was terminated are told so; there is nothing else that may happen to them."""
+    unknown = pb.GetSignalRequest(signal_id=str(uuid.uuid4()))
     while True:
-        for call in stub.PublishSignals(_request(model_id)), stub.ListSignals(pb.ListSignalsRequest()):
+        for call in (
+            stub.PublishSignals(_request(model_id)),
+            stub.ListSignals(pb.ListSignalsRequest()),
+            stub.GetSignal(unknown),
+        ):
             try:
                 await call
             except grpc.aio.AioRpcError as error:
-                if reason(error) != "DATABASE_UNAVAILABLE":
+                if reason(error) not in ("DATABASE_UNAVAILABLE", "SIGNAL_NOT_FOUND"):
                     raise
 
 

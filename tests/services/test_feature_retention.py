@@ -29,6 +29,17 @@ INSERT INTO feature_data (symbol, timestamp, feature_set_name, features, raw_dat
 VALUES ($1::text, date_trunc('month', now()) + interval '40 days', 's', '{}', repeat('a', 64))
 """
 OLD: Final = "feature_data_old"
+# From the tenth day of this month on.
+BY_HAND: Final = """
+DO $$
+BEGIN
+  EXECUTE format(
+    'CREATE TABLE by_hand PARTITION OF feature_data FOR VALUES FROM (%L) TO (MAXVALUE)',
+    date_trunc('month', now() AT TIME ZONE 'UTC') + interval '9 days'
+  );
+END
+$$
+"""
 ROUNDS: Final = 20
 
 
@@ -114,11 +125,7 @@ async def test_partitions_are_made_for_this_month_and_the_next_once(database: st
 
 
 async def test_a_month_that_has_a_partition_made_by_hand_needs_none(database: str) -> None:
-    await execute(
-        database,
-        "DO $$ BEGIN EXECUTE format("
-        "'CREATE TABLE by_hand PARTITION OF feature_data FOR VALUES FROM (%L) TO (MAXVALUE)', date_trunc('month', now() AT TIME ZONE 'UTC') + interval '10 days'); END $$",
-    )
+    await execute(database, BY_HAND)
     assert await made(database) == 0
     assert await names(database) == ["by_hand", "feature_data_default"]
 
