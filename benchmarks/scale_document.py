@@ -19,13 +19,10 @@ _OF_ALL_PARTITIONS = (
 )
 REASONS: Final[dict[str, str]] = {
     "ListSignals: active of a symbol": (
-        "The planner does not know that what is ACTIVE is also what is latest, and combines two indexes. One more "
-        "index would help this list, and be paid for by each signal that is appended."
+        "All that is ACTIVE is looked through for the symbol. An index of the symbol would be paid for by each signal "
+        "that is appended."
     ),
-    "ListSignals: cancelled": (
-        "One signal of a hundred, and none of the latest 20,000, which are ACTIVE: all of these are passed by first. "
-        "With a model it is found at once; an index on the state alone would be paid for by each signal."
-    ),
+    "ListSignals: cancelled": "One signal of a hundred: a hundred times as many that have ended are looked through.",
     "GetLatestFeatures: ten symbols, two sets": _OF_ALL_PARTITIONS,
     "GetFeaturesAsOf: ten symbols, two sets": _OF_ALL_PARTITIONS,
     "ReadFeatures: all symbols": _FIRST_VECTORS,
