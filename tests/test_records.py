@@ -152,6 +152,10 @@ async def test_the_first_item_that_cannot_be_sent_is_named(records: Records, dat
     episodes[3].actions_taken.append(float("nan"))
     with pytest.raises(InvalidArgument, match=r"^episodes\[2\]\.rewards holds a number that is not finite$"):
         await write(records, episodes)
+    many = [an_episode(ONE, number + 1) for number in range(100)]
+    many[70].rewards.append(float("nan"))
+    with pytest.raises(InvalidArgument, match=r"^episodes\[70\]\.rewards holds a number that is not finite$"):
+        await write(records, many)
     with pytest.raises(InvalidArgument, match=r"^requests\[5\]\.episodes\[1\]\.session_id must be a UUID$"):
         await write(records, [an_episode(ONE), an_episode("x")], ["requests[4].episodes[0]", "requests[5].episodes[1]"])
     assert await numbers(database) == []
