@@ -785,14 +785,13 @@ BEGIN
   SELECT
     run, number, row_number() OVER (ORDER BY sign * i.fitness_score DESC, i.place), i.genes, i.fitness_score,
     i.objectives,
-    -- By the genes, for many may have the same fitness. Not by EXISTS, which may be planned as a hash of all individuals
-    -- of the run.
+    -- By fitness and genes, for many may have one of them in common. Not by EXISTS, which may be planned as a hash of all
+    -- individuals of the run.
     row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND (
       SELECT former.individual_id
       FROM ai_trading.optimization_individuals AS former
-      WHERE former.run_id = run AND former.is_new
-        AND jsonb_hash_extended(former.genes, 0) = jsonb_hash_extended(i.genes, 0)
-        AND (former.fitness_score, former.genes) IS NOT DISTINCT FROM (i.fitness_score, i.genes)
+      WHERE former.run_id = run AND former.is_new AND former.fitness_score = i.fitness_score
+        AND jsonb_hash_extended(former.genes, 0) = jsonb_hash_extended(i.genes, 0) AND former.genes = i.genes
       LIMIT 1
     ) IS NULL
   FROM unnest(genes, fitness_scores, objectives) WITH ORDINALITY AS i (genes, fitness_score, objectives, place);
@@ -1438,7 +1437,7 @@ CREATE INDEX idx_model_performance_sharpe ON ai_trading.model_performance USING 
 
 CREATE INDEX idx_optimization_individuals_fitness ON ai_trading.optimization_individuals USING btree (run_id, fitness_score DESC, individual_id DESC) WHERE is_new;
 
-CREATE INDEX idx_optimization_individuals_genes ON ai_trading.optimization_individuals USING btree (jsonb_hash_extended(genes, (0)::bigint), run_id) WHERE is_new;
+CREATE INDEX idx_optimization_individuals_genes ON ai_trading.optimization_individuals USING btree (fitness_score, jsonb_hash_extended(genes, (0)::bigint), run_id) WHERE is_new;
 
 CREATE UNIQUE INDEX idx_optimization_individuals_run_gen ON ai_trading.optimization_individuals USING btree (run_id, generation, individual_rank);
 

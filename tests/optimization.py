@@ -55,6 +55,12 @@ async def a_running_run(channel: grpc.aio.Channel, **changes: Any) -> str:
     return response.run.run_id
 
 
+async def the_run(channel: grpc.aio.Channel, run_id: str) -> pb.OptimizationRun:
+    """The run as it is now."""
+    request = pb.GetOptimizationRunRequest(run_id=run_id)
+    return (await OptimizationServiceStub(channel).GetOptimizationRun(request, timeout=10)).run
+
+
 async def individuals_of(channel: grpc.aio.Channel, run_id: str, generation: int | None = None) -> list[pb.Individual]:
     """All of them, page by page."""
     request = pb.ListIndividualsRequest(page_size=3, run_id=run_id, generation=generation)

@@ -62,6 +62,11 @@ def a_struct(**members: Any) -> Struct:
     return struct
 
 
+def a_struct_of(size: int) -> Struct:
+    """Free form that takes so many bytes as JSON."""
+    return a_struct(text="x" * (size - len('{"text": ""}')))
+
+
 async def an_active_model(channel: grpc.aio.Channel, **changes: Any) -> str:
     """The id of a model registered just now."""
     response = await ModelServiceStub(channel).RegisterModel(a_model(**changes), timeout=10)
@@ -118,6 +123,13 @@ def details(error: grpc.aio.AioRpcError) -> Details:
     delays = [retry.retry_delay.ToTimedelta().total_seconds() for detail in status.details if detail.Unpack(retry)]
     fields = [each.field for detail in status.details if detail.Unpack(bad) for each in bad.field_violations]
     return Details(info.reason, dict(info.metadata), fields, *(delays or [None]))
+
+
+async def sort_always(database: str) -> None:
+    """Keeps PostgreSQL from reading in the order of an index, for who connects from now on: what comes in order by that
+    alone does not."""
+    for scan in ("indexscan", "indexonlyscan", "bitmapscan"):
+        await execute(database, f"ALTER DATABASE {database.rpartition('/')[2]} SET enable_{scan} = off")
 
 
 async def written(database: str) -> tuple[int, int]:

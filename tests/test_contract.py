@@ -51,6 +51,37 @@ EVENT_LOG: Final = (("event_log", "sequence"), ("event_log_meta", "floor"))
 STEMS: Final = sorted(path.stem for path in (ROOT / "src" / "ai_grpc" / "queries").glob("*.sql"))
 QUERIES: Final = {(stem, name): bound(sql)[0] for stem in STEMS for name, sql in load_queries(stem).items()}
 COUNT_PARAMETERS: Final = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'query'"
+# Rights to columns have the name of the column. A repetition of an insert takes that to update the key.
+WRITES: Final = {
+    "ai_models": {"INSERT", "UPDATE"},
+    "ai_model_aliases": {"INSERT", "UPDATE", "DELETE"},
+    "training_sessions": {"INSERT", "UPDATE"},
+    "rl_episodes": {"INSERT", "UPDATE session_id"},
+    "optimization_runs": {"INSERT", "UPDATE"},
+    "optimization_generations": {"INSERT"},
+    "optimization_individuals": {"INSERT"},
+    "feature_data": {"INSERT", "UPDATE"},
+    "spectrum_analysis": {"INSERT", "UPDATE analysis_id"},
+    "anomaly_detections": {
+        "INSERT",
+        *(f"UPDATE {name}" for name in ("anomaly_id", "resolved", "resolution_timestamp", "resolution_note")),
+    },
+    "signal_performance": {"INSERT", "UPDATE performance_id"},
+    "model_performance": {"INSERT", "UPDATE performance_id"},
+}
+RIGHTS: Final = """
+SELECT relation, array_agg(own) AS rights
+FROM (
+  SELECT c.relname::text, a.privilege_type, a.grantee
+  FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE c.relnamespace = 'ai_trading'::regnamespace
+  UNION ALL
+  SELECT c.relname::text, a.privilege_type || ' ' || t.attname, a.grantee
+  FROM pg_class AS c JOIN pg_attribute AS t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a
+  WHERE c.relnamespace = 'ai_trading'::regnamespace
+) AS granted (relation, own, grantee)
+WHERE grantee IN (0, 'ai_trading_service'::regrole) AND own <> 'SELECT'
+GROUP BY relation
+"""
 DEFINITION: Final = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1"
 INDEXES: Final = {
     "idx_ai_signals_symbol_time",
@@ -131,9 +162,15 @@ async def test_the_service_cannot_write_the_log_but_by_its_functions(
                 await service.execute(statement)
 
 
-async def test_the_service_cannot_shorten_the_log(service: asyncpg.Connection) -> None:
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await service.execute("SELECT trim_signal_log(1)")
+async def test_the_service_cannot_shorten_a_log(service: asyncpg.Connection) -> None:
+    for call in ("trim_signal_log(1)", "trim_event_log(now())"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await service.execute(f"SELECT {call}")
+
+
+async def test_the_service_may_write_what_it_has_to_and_nothing_else(database: str) -> None:
+    rows = await execute(database, RIGHTS)
+    assert {row["relation"]: set(row["rights"]) for row in rows} == WRITES
 
 
 def test_the_stubs_are_those_of_the_protos(tmp_path: Path) -> None:

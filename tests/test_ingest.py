@@ -170,11 +170,11 @@ async def test_a_write_that_fails_ends_the_reading(requests: int) -> None:
         assert len(table.writes) == 1
 
 
-@pytest.mark.parametrize("requests", [2, 2000])
+@pytest.mark.parametrize("requests", [1, 2, 2000])
 async def test_a_cancelled_call_ends_both(requests: int) -> None:
     client, table = Client(*(a_request(n) for n in range(requests)), end=False), Table()
     async with ingesting(client, table) as task:
         task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
         assert len(table.writes) == 1

@@ -194,8 +194,8 @@ def _queries(end: datetime) -> dict[str, Query]:
             "SELECT * FROM rl_episodes WHERE session_id = $1 ORDER BY total_reward DESC LIMIT 20",
             (model,),
         ),
-        "whether a run had an individual with the same genes": (
-            "SELECT individual_id FROM optimization_individuals WHERE run_id = $1 AND is_new "
+        "whether a run had the same individual": (
+            "SELECT individual_id FROM optimization_individuals WHERE run_id = $1 AND is_new AND fitness_score = 1 "
             "AND jsonb_hash_extended(genes, 0) = jsonb_hash_extended($2::jsonb, 0) LIMIT 1",
             (model, '{"gene": 1}'),
         ),

@@ -152,6 +152,10 @@ async def test_the_first_item_that_cannot_be_sent_is_named(records: Records, dat
     episodes[3].actions_taken.append(float("nan"))
     with pytest.raises(InvalidArgument, match=r"^episodes\[2\]\.rewards holds a number that is not finite$"):
         await write(records, episodes)
+    many = [an_episode(ONE, number + 1) for number in range(100)]
+    many[70].rewards.append(float("nan"))
+    with pytest.raises(InvalidArgument, match=r"^episodes\[70\]\.rewards holds a number that is not finite$"):
+        await write(records, many)
     with pytest.raises(InvalidArgument, match=r"^requests\[5\]\.episodes\[1\]\.session_id must be a UUID$"):
         await write(records, [an_episode(ONE), an_episode("x")], ["requests[4].episodes[0]", "requests[5].episodes[1]"])
     assert await numbers(database) == []
@@ -210,6 +214,7 @@ async def test_little_more_is_read_than_a_page_holds(records: Records, database:
     # 100 KiB each, so that 30 make a page; and some that nobody could read.
     long = "UPDATE rl_episodes SET rewards = a FROM (SELECT jsonb_agg(0) AS a FROM generate_series(1, 12800)) AS zeros"
     await execute(database, f"{long} WHERE episode_number <= 40")
+    await execute(database, "ALTER TABLE rl_episodes DROP CONSTRAINT rewards_is_an_array_of_numbers")
     await execute(database, "UPDATE rl_episodes SET rewards = '[null]' WHERE episode_number > 60")
     request = pb.ListEpisodesRequest(session_id=ONE, page_size=1000)
     episodes, request.page_token = await records.page(pb.Episode, "list_episodes", request)

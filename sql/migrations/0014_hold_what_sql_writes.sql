@@ -55,8 +55,9 @@ DROP INDEX ai_trading.idx_optimization_runs_active;
 CREATE INDEX idx_optimization_runs_active ON ai_trading.optimization_runs (start_time DESC, run_id DESC)
   WHERE status = 'running';
 
+-- Not with the run first, or lists might be read by it, and sorted.
 CREATE INDEX idx_optimization_individuals_genes
-  ON ai_trading.optimization_individuals (jsonb_hash_extended(genes, 0), run_id) WHERE is_new;
+  ON ai_trading.optimization_individuals (fitness_score, jsonb_hash_extended(genes, 0), run_id) WHERE is_new;
 
 -- Records a generation of a running run with its individuals, ranks them, and keeps the best of the run. Returns no row
 -- if there is no such run; else RECORDED, DUPLICATE, DIFFERS if the generation is there with other content, or ENDED.
@@ -98,14 +99,13 @@ BEGIN
   SELECT
     run, number, row_number() OVER (ORDER BY sign * i.fitness_score DESC, i.place), i.genes, i.fitness_score,
     i.objectives,
-    -- By the genes, for many may have the same fitness. Not by EXISTS, which may be planned as a hash of all individuals
-    -- of the run.
+    -- By fitness and genes, for many may have one of them in common. Not by EXISTS, which may be planned as a hash of all
+    -- individuals of the run.
     row_number() OVER (PARTITION BY i.fitness_score, i.genes ORDER BY i.place) = 1 AND (
       SELECT former.individual_id
       FROM ai_trading.optimization_individuals AS former
-      WHERE former.run_id = run AND former.is_new
-        AND jsonb_hash_extended(former.genes, 0) = jsonb_hash_extended(i.genes, 0)
-        AND (former.fitness_score, former.genes) IS NOT DISTINCT FROM (i.fitness_score, i.genes)
+      WHERE former.run_id = run AND former.is_new AND former.fitness_score = i.fitness_score
+        AND jsonb_hash_extended(former.genes, 0) = jsonb_hash_extended(i.genes, 0) AND former.genes = i.genes
       LIMIT 1
     ) IS NULL
   FROM unnest(genes, fitness_scores, objectives) WITH ORDINALITY AS i (genes, fitness_score, objectives, place);

@@ -14,7 +14,10 @@ import pytest
 
 from ai_grpc.exchange.topics import event_of
 from ai_grpc.v1.anomalies_pb2 import AnomalyEvent
+from ai_grpc.v1.performance_pb2 import ModelPerformanceEvent
+from ai_grpc.v1.periods_pb2 import Period
 from tests.anomalies import (
+    CURRENT,
     INSERT,
     REPORTED,
     RESOLVED,
@@ -117,6 +120,20 @@ async def test_an_event_shows_the_row_as_it_was_and_a_rollback_shows_nothing(dat
         ]
         assert ids(received) == [written] * 3
         assert received[2].anomaly == await anomaly(channel, written)
+        # Who begins with what is open finds it where it was opened again.
+        assert await events(watch(channel, current=CURRENT), 1) == received[2:]
+
+
+async def test_times_never_go_back_though_the_clock_does(database: str) -> None:
+    async with an_exchange(database) as channel:
+        model = await an_active_model(channel)
+        await report(channel, an_anomaly(model))
+        ahead = "UPDATE event_log SET commit_time = commit_time + INTERVAL '1 hour' RETURNING commit_time"
+        [(time,)] = await execute(database, ahead)
+        await report(channel, an_anomaly(model))
+        assert [row["commit_time"] for row in await execute(database, "SELECT commit_time FROM event_log")] == [
+            time
+        ] * 2
 
 
 async def test_what_is_imported_as_resolved_is_reported_and_resolved(database: str) -> None:
@@ -167,7 +184,9 @@ async def test_what_a_session_is_set_to_does_not_show_in_an_event(database: str)
     async with an_exchange(database) as channel:
         model = await an_active_model(channel)
         psql = await session(database, **settings)
-        written = await psql.fetchval(INSERT.replace("5.5", "0.1 + 0.2::float8"), model, "MSFT")
+        # In a time whose offset has seconds in most zones.
+        insert = INSERT.replace("5.5", "0.1 + 0.2::float8").replace("now()", "'1900-01-01T00:00Z'")
+        written = await psql.fetchval(insert, model, "MSFT")
         await psql.close()
         [event] = await events(watch(channel, earliest=EARLIEST), 1)
         assert event.anomaly == await anomaly(channel, written)
@@ -214,6 +233,12 @@ def test_what_a_newer_replica_logs_is_passed_over() -> None:
     encoded = event_of((7, "ANOMALY", "FORGOTTEN", NOW, content)).encoded
     event = AnomalyEvent.FromString(encoded[2:])
     assert (event.sequence, event.kind, event.anomaly.symbol, event.anomaly.severity_score) == (7, 0, "AAPL", 2)
+    period = {"start_date": "2026-01-01", "end_date": "2027-01-01"}
+    encoded = event_of(
+        (8, "PERFORMANCE", "RECORDED", NOW, {"evaluation_period": {**period, "calendar": "XNYS"}})
+    ).encoded
+    performance = ModelPerformanceEvent.FromString(encoded[2:]).performance
+    assert performance.evaluation_period == Period(**period)
 
 
 async def test_of_two_who_wait_for_each_other_one_is_told_to_repeat(database: str) -> None:
@@ -221,14 +246,14 @@ async def test_of_two_who_wait_for_each_other_one_is_told_to_repeat(database: st
         model = await an_active_model(channel)
         first, second = an_anomaly(model), an_anomaly(model)
         await report(channel, first, second)
-        psql = await session(database)
+        # It never looks whether it waits in vain.
+        psql = await session(database, deadlock_timeout="1min")
         async with psql.transaction():
             await psql.execute(LOCK, second.anomaly_id)
             waiting = asyncio.ensure_future(report(channel, first, second))
             await somebody_waits(psql)
             await psql.execute(LOCK, first.anomaly_id)
         await psql.close()
-        # Who waited first looks first whether he waits in vain.
         error = await refusal(waiting)
         assert (error.code(), details(error).reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
         assert [result.duplicate for result in (await report(channel, first, second)).results] == [True, True]

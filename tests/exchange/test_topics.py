@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +16,12 @@ from ai_grpc.app import running
 from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
+from tests.anomalies import an_anomaly, report, watch
 from tests.optimization import a_generation, a_running_run, events, subscribe, until
+from tests.performance import performance
 from tests.server import serving
-from tests.signals import an_exchange, chosen, details, execute, reason, refusal
+from tests.services import test_performance_events as performances
+from tests.signals import an_active_model, an_exchange, chosen, details, execute, reason, refusal
 
 EARLIEST: Final = streams_pb2.Earliest()
 # By hand, as anybody may write who has the rights.
@@ -144,7 +147,7 @@ async def test_a_filter_lets_by_the_same_live_and_replayed(database: str) -> Non
             ({}, runs),
             ({"run_ids": [runs[0].upper()]}, [runs[0]]),
             ({"run_ids": runs[:2]}, runs[:2]),
-            ({"model_ids": [models[2], models[0]]}, [runs[0], runs[2]]),
+            ({"model_ids": [models[2].upper(), models[0]]}, [runs[0], runs[2]]),
             ({"model_ids": models[:2], "run_ids": runs[1:]}, [runs[1]]),
         ]
         live = [subscribe(channel, filter=wanted) for wanted, _ in cases]
@@ -160,6 +163,26 @@ async def test_a_filter_lets_by_the_same_live_and_replayed(database: str) -> Non
                 # The rest is known to be of no interest.
                 assert replayed[-1].position.sequence == 3
                 assert await events(stream, len(expected)) == past
+
+
+async def test_each_topic_is_heard_by_those_who_asked_for_it(database: str) -> None:
+    async with an_exchange(database) as channel:
+        subscribers: list[Callable[..., Any]] = [watch, subscribe, performances.subscribe]
+        live = [each(channel, latest=streams_pb2.Latest()) for each in subscribers]
+        for stream in live:
+            await until(stream, "caught_up")
+        run_id, model_id = await a_running_run(channel), await an_active_model(channel)
+        await report(channel, an_anomaly(model_id))
+        await record(channel, run_id, [0])
+        await performance(channel, model_id)
+        await report(channel, an_anomaly(model_id))
+        async with an_exchange(database) as fresh:
+            for own, each, expected in zip(live, subscribers, ([1, 4], [2], [3]), strict=True):
+                replayed = await until(each(fresh, earliest=EARLIEST), "caught_up")
+                assert sequences(event for message in replayed for event in message.batch.events) == expected
+                # Passed over is what is not theirs, and nothing of it comes later.
+                assert replayed[-1].position.sequence == 4
+                assert sequences(await events(own, len(expected))) == expected
 
 
 async def test_more_than_a_page_is_replayed_in_order(database: str) -> None:
@@ -209,7 +232,9 @@ async def test_a_position_that_cannot_be_followed_is_refused(database: str) -> N
         foreign = streams_pb2.Position(epoch="another", sequence=1)
         error = await refusal(until(subscribe(channel, after=foreign), "started"))
         assert (error.code(), reason(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "EPOCH_MISMATCH")
-        await execute(database, "SELECT trim_event_log((SELECT commit_time FROM event_log WHERE sequence = 2))")
+        trim = "SELECT trim_event_log((SELECT commit_time FROM event_log WHERE sequence = 2)) AS removed"
+        assert [row["removed"] for row in await execute(database, trim)] == [2]
+        assert [row["sequence"] for row in await execute(database, "SELECT sequence FROM event_log")] == [3]
         async with an_exchange(database) as fresh:
             expired = streams_pb2.Position(epoch=position.epoch, sequence=1)
             error = await refusal(until(subscribe(fresh, after=expired), "started"))

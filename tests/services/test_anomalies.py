@@ -7,12 +7,13 @@ import uuid
 from typing import Any, Final
 
 import grpc
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.v1 import anomalies_pb2 as pb
 from ai_grpc.v1.anomalies_pb2_grpc import AnomalyServiceStub
 from tests.anomalies import an_anomaly, anomaly, report, resolve
-from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal
+from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal, sort_always
 
 NOBODY: Final = str(uuid.uuid4())
 
@@ -39,6 +40,11 @@ async def test_a_report_may_be_repeated_whatever_became_of_it(database: str) -> 
             (new.anomaly_id, False),
             (old.anomaly_id, True),
         ]
+        again = await report(channel, old, new)
+        assert [(each.anomaly_id, each.duplicate) for each in again.results] == [
+            (old.anomaly_id, True),
+            (new.anomaly_id, True),
+        ]
         assert (await anomaly(channel, old.anomaly_id)).resolution_note == "Over."
 
 
@@ -52,16 +58,29 @@ async def test_of_concurrent_reports_one_is_the_first(database: str) -> None:
     assert len(await execute(database, "SELECT FROM event_log")) == 20
 
 
-async def test_other_content_under_an_id_is_refused_and_nothing_is_written(database: str) -> None:
+async def test_other_content_under_an_id_is_refused_and_nothing_is_written(
+    database: str, subtests: pytest.Subtests
+) -> None:
     async with an_exchange(database) as channel:
         model = await an_active_model(channel)
         first = an_anomaly(model, anomaly_details=a_struct(window=20))
         await report(channel, first)
-        for change in ({"severity_score": 5}, {"confidence": 0.5}, {"anomaly_details": None}, {"symbol": "MSFT"}):
-            other = an_anomaly(model, **{"anomaly_id": first.anomaly_id, "anomaly_details": {"window": 20}, **change})
-            error = await refusal(report(channel, an_anomaly(model), other))
-            assert error.code() == grpc.StatusCode.ALREADY_EXISTS
-            assert details(error)[:2] == ("ANOMALY_EXISTS", {"anomaly_id": first.anomaly_id})
+        changes: dict[str, Any] = {
+            "model_id": await an_active_model(channel),
+            "symbol": "MSFT",
+            "detection_time": Timestamp(seconds=1),
+            "anomaly_type": "volume_spike",
+            "severity_score": 5,
+            "confidence": 0.5,
+            "market_data_context": {},
+            "anomaly_details": None,
+        }
+        given = {field.name: value for field, value in first.ListFields()}
+        for field, value in changes.items():
+            with subtests.test(field):
+                error = await refusal(report(channel, an_anomaly(model), pb.Anomaly(**{**given, field: value})))
+                assert error.code() == grpc.StatusCode.ALREADY_EXISTS
+                assert details(error)[:2] == ("ANOMALY_EXISTS", {"anomaly_id": first.anomaly_id})
     assert len(await execute(database, "SELECT FROM anomaly_detections")) == 1
 
 
@@ -145,6 +164,7 @@ async def test_a_list_holds_what_all_its_fields_select_latest_first(database: st
 
 
 async def test_all_pages_together_hold_every_anomaly_once_even_of_one_time(database: str) -> None:
+    await sort_always(database)
     async with an_exchange(database) as channel:
         model = await an_active_model(channel)
         given = [an_anomaly(model) for _ in range(7)]

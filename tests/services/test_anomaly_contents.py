@@ -6,6 +6,7 @@ import math
 import uuid
 from typing import Any, Final
 
+import asyncpg
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from ai_grpc.v1 import anomalies_pb2 as pb
 from ai_grpc.v1.anomalies_pb2_grpc import AnomalyServiceStub
 from tests.anomalies import an_anomaly, anomaly, events, report, resolve, watch
-from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal
+from tests.signals import a_struct, a_struct_of, an_active_model, an_exchange, details, execute, refusal
 from tests.streams import started
 
 NOBODY: Final = str(uuid.uuid4())
@@ -153,6 +154,24 @@ async def test_what_was_reported_is_read_as_it_was_given_and_what_is_wrong_is_no
             own.MergeFrom(pb.Anomaly(anomaly_id=other.anomaly_id, create_time=other.create_time))
         assert (stored, listed) == (given, {})
         assert [event.anomaly for event in await events(live, len(given))] == given
+
+
+async def test_what_is_as_large_as_it_may_be_is_stored(database: str) -> None:
+    async with an_exchange(database) as channel:
+        free_form = {name: a_struct_of(65_536) for name in ("market_data_context", "anomaly_details")}
+        large = an_anomaly(await an_active_model(channel), symbol="€" * 32, anomaly_type="€" * 50, **free_form)
+        await report(channel, large)
+        stored = await anomaly(channel, large.anomaly_id)
+        stored.ClearField("create_time")
+        assert stored == large
+
+
+async def test_who_writes_by_hand_resolves_whole_anomalies(database: str, subtests: pytest.Subtests) -> None:
+    async with an_exchange(database) as channel:
+        await report(channel, an_anomaly(await an_active_model(channel)))
+    for change in ("resolution_note = 'Over.'", "resolution_timestamp = now()"):
+        with subtests.test(change), pytest.raises(asyncpg.CheckViolationError):
+            await execute(database, f"UPDATE anomaly_detections SET {change}")
 
 
 async def test_the_field_at_fault_is_named(database: str, subtests: pytest.Subtests) -> None:

@@ -123,9 +123,13 @@ async def test_episodes_are_heartbeats_and_may_come_late(database: str) -> None:
         assert await the_session(channel, one) == ended
 
 
-async def test_two_writers_of_the_same_episodes_store_them_once(database: str) -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_two_writers_of_the_same_episodes_store_them_once(database: str, late: bool) -> None:
     async with an_exchange(database) as one, an_exchange(database) as other:
         sessions = [await a_running_session(one) for _ in range(3)]
+        for session_id in sessions if late else []:
+            end = pb.CompleteTrainingSessionRequest(session_id=session_id)
+            await TrainingServiceStub(one).CompleteTrainingSession(end)
         episodes = [an_episode(session_id, number) for session_id in sessions for number in range(1, 200)]
         # In opposite orders, so that writers that took rows as they come would wait for each other in a circle.
         outcomes = await asyncio.gather(

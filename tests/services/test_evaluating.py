@@ -240,6 +240,14 @@ async def test_a_thousand_signals_are_evaluated_against_ten_thousand_prices(data
         assert len(await execute(database, "SELECT FROM signal_performance")) == 1000
 
 
+async def test_a_hundred_symbols_of_32_characters_are_evaluated_at_once(database: str) -> None:
+    async with an_exchange(database) as channel:
+        symbols = [f"{number:€>32}" for number in range(100)]
+        ids = await signals(channel, await an_active_model(channel), *({"symbol": symbol} for symbol in symbols))
+        results = (await evaluate(channel, ids, *(moved(symbol, "101") for symbol in symbols))).results
+        assert [result.evaluation.signal_id for result in results] == ids
+
+
 def points(*prices: dict[str, Any]) -> dict[str, Any]:
     """A request with one series, of a price that is good and these."""
     return {

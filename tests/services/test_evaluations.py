@@ -18,7 +18,7 @@ from ai_grpc.v1 import performance_pb2 as pb
 from ai_grpc.v1.performance_pb2_grpc import PerformanceServiceStub
 from tests.exchange.test_events import BOUNDED
 from tests.performance import an_evaluation, on_day, record, recorded, signals
-from tests.signals import an_active_model, an_exchange, details, execute, refusal
+from tests.signals import an_active_model, an_exchange, details, execute, refusal, sort_always
 
 FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"performance_id": ""}, "performance_id"),
@@ -163,6 +163,7 @@ async def test_a_list_holds_what_all_its_fields_select_the_latest_first(database
 
 
 async def test_all_pages_together_hold_every_evaluation_once(database: str) -> None:
+    await sort_always(database)
     async with an_exchange(database) as channel:
         [signal_id] = await signals(channel, await an_active_model(channel), {})
         made = [an_evaluation(signal_id, evaluation_time=on_day(n // 3)) for n in range(7)]

@@ -28,6 +28,16 @@ AHEAD: Final = """
 INSERT INTO feature_data (symbol, timestamp, feature_set_name, features, raw_data_hash)
 VALUES ($1::text, date_trunc('month', now()) + interval '40 days', 's', '{}', repeat('a', 64))
 """
+# The first moment of this month and of the two that follow, and the last one before each.
+EDGES: Final = """
+INSERT INTO feature_data (symbol, timestamp, feature_set_name, features, raw_data_hash)
+SELECT 'A', edge AT TIME ZONE 'UTC' - before * interval '1 microsecond', 's', '{}', repeat('a', 64)
+FROM generate_series(0, 1) AS before,
+  generate_series(
+    date_trunc('month', now() AT TIME ZONE 'UTC'), date_trunc('month', now() AT TIME ZONE 'UTC') + interval '2 months',
+    interval '1 month'
+  ) AS edge
+"""
 OLD: Final = "feature_data_old"
 # From the tenth day of this month on.
 BY_HAND: Final = """
@@ -93,8 +103,8 @@ async def make_past_partition(database: str, days: int) -> None:
 
 
 async def made(database: str) -> int:
-    """Makes partitions, as the service does."""
-    async with connected(database, role="ai_trading_service") as service:
+    """Makes partitions, as the service does, and anybody wherever he is."""
+    async with connected(database, role="ai_trading_service", timezone="Pacific/Auckland") as service:
         count: int = await service.fetchval("SELECT make_feature_partitions()")
         return count
 
@@ -159,9 +169,20 @@ async def test_rows_move_out_of_the_default_partition_when_theirs_is_made(databa
     assert await execute(database, "SELECT f.* FROM feature_data AS f ORDER BY timestamp") == before
 
 
+async def test_a_month_begins_with_its_first_moment_in_utc(database: str) -> None:
+    await execute(database, EDGES)
+    await made(database)
+    assert sorted((await counts(database)).values()) == [2, 2, 2]
+    for partition in (await names(database))[:2]:
+        (row,) = await execute(
+            database, f"SELECT array_agg(to_char(timestamp AT TIME ZONE 'UTC', 'YYYY_MM')) FROM {partition}"
+        )
+        assert row[0] == [partition.removeprefix("feature_data_")] * 2
+
+
 async def test_a_partition_that_is_past_is_dropped_whole(database: str) -> None:
-    await make_past_partition(database, 100)
-    await execute(database, VECTOR, 100, 100, 7)
+    await make_past_partition(database, 97)
+    await execute(database, VECTOR, 97, 97, 7)
     await execute(database, VECTOR, 89, 100, 2)
     assert await cleaned(database) == 7
     assert OLD not in await names(database)
@@ -170,8 +191,8 @@ async def test_a_partition_that_is_past_is_dropped_whole(database: str) -> None:
 
 
 async def test_a_partition_stays_until_all_of_it_is_past(database: str) -> None:
-    await make_past_partition(database, 95)
-    await execute(database, VECTOR, 95, 95, 7)
+    await make_past_partition(database, 96)
+    await execute(database, VECTOR, 96, 96, 7)
     assert await cleaned(database) == 0
     assert await cleaned(database, 80) == 7
 
@@ -184,6 +205,14 @@ async def test_a_past_that_was_put_lately_stays(database: str) -> None:
     await execute(database, VECTOR, 299, 10, 1)
     assert await cleaned(database) == 6
     assert await counts(database) == {"feature_data_default": 1, OLD: 3}
+
+
+async def test_nothing_is_kept_for_less_than_no_time(database: str) -> None:
+    await execute(database, VECTOR, 1, 1, 3)
+    with pytest.raises(asyncpg.InvalidParameterValueError, match=r"^retention_days is negative$"):
+        await cleaned(database, -1)
+    assert await counts(database) == {"feature_data_default": 3}
+    assert await cleaned(database, 0) == 3
 
 
 async def test_who_holds_the_table_is_not_waited_for(database: str) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ai_grpc.v1 import features_pb2 as pb
 from ai_grpc.v1.features_pb2_grpc import FeatureServiceStub
-from tests.signals import a_struct, an_exchange, details, execute, refusal
+from tests.signals import a_struct, a_struct_of, an_exchange, details, execute, refusal
 
 # The example of the specification.
 INDICATORS: Final[dict[str, Any]] = {
@@ -136,6 +136,19 @@ async def test_the_last_put_for_a_time_counts_and_the_same_again_changes_nothing
         assert second.raw_data_hash != first.raw_data_hash
 
 
+async def test_any_difference_is_stored(database: str, subtests: pytest.Subtests) -> None:
+    given: dict[str, Any] = {"features": of(1), "raw_data_hash": "0f" * 32, "extraction_method": "talib"}
+    changes: dict[str, Any] = {"features": of(2), "raw_data_hash": "a1" * 32, "extraction_method": "pandas"}
+    async with an_exchange(database) as channel:
+        for field, value in changes.items():
+            with subtests.test(field):
+                changed = {**given, field: value}
+                await put(channel, a_vector(**given))
+                assert [await put(channel, a_vector(**changed)) for _ in range(2)] == [1, 0]
+                (found,) = await latest(channel)
+                assert {name: getattr(found.vector, name) for name in changed} == changed
+
+
 async def test_a_stream_stores_what_it_brings_and_may_be_repeated(database: str) -> None:
     async with an_exchange(database) as channel:
         requests = [[a_vector(n, symbol=s, features=of(n)) for s in "ABC"] for n in range(50)]
@@ -236,12 +249,25 @@ async def test_a_range_is_read_whole_in_order_and_in_bounded_messages(database: 
             for seconds, symbol in expected
             if symbol.decode() in ("B", "é") and NOON + 100 <= seconds < NOON + 200
         ]
+        for symbol in symbols:
+            one = await read(channel, symbols=[symbol], end_time=at(100))
+            assert {v.symbol for message in one for v in message} == {symbol}
         assert await read(channel, feature_set_name="other") == []
+
+
+async def test_a_range_is_read_whole_though_nothing_was_put_for_months(database: str) -> None:
+    times = [month * 2_592_000.0 for month in (-7, -7, -3, 0, 4)]
+    async with an_exchange(database) as channel:
+        await put(channel, *(a_vector(time, symbol=str(n)) for n, time in enumerate(times)))
+        messages = await read(channel, start_time=at(-1e8), end_time=at(1e8))
+        assert [(v.symbol, v.event_time) for message in messages for v in message] == [
+            (str(n), at(time)) for n, time in enumerate(times)
+        ]
 
 
 async def test_large_vectors_are_read_in_messages_that_a_client_receives(database: str) -> None:
     async with an_exchange(database) as channel:
-        large = a_struct(text="x" * 65_000)
+        large = a_struct_of(65_536)
         await put_stream(channel, ([a_vector(n, features=large)] for n in range(100)))
         messages = await read(channel)
         assert [v.event_time.seconds - NOON for message in messages for v in message] == list(range(100))
@@ -359,6 +385,21 @@ async def test_the_field_at_fault_is_named_and_nothing_is_written(database: str,
     assert (await execute(database, "SELECT count(*) FROM feature_data"))[0][0] == 0
 
 
+async def test_what_is_as_large_as_it_may_be_is_taken(database: str) -> None:
+    large: dict[str, Any] = {
+        "symbol": "€" * 32,
+        "feature_set_name": "€" * 50,
+        "extraction_method": "€" * 50,
+        "features": a_struct_of(65_536),
+    }
+    async with an_exchange(database) as channel:
+        assert await put(channel, a_vector(**large)) == 1
+        many = await latest(channel, symbols=["A"] * 500, feature_set_names=["x", "y"])
+        assert [each.status for each in many] == [NOT_FOUND] * 1000
+        ((read_back,),) = await read(channel, symbols=["€" * 32] * 1000, feature_set_name="€" * 50)
+        assert {name: getattr(read_back, name) for name in large} == large
+
+
 FAR: Final = Timestamp(seconds=2**60)
 QUESTIONS: Final[list[tuple[Any, dict[str, Any], str]]] = [
     (latest, {"symbols": []}, "symbols"),
@@ -366,6 +407,7 @@ QUESTIONS: Final[list[tuple[Any, dict[str, Any], str]]] = [
     (latest, {"symbols": ["A"] * 501, "feature_set_names": ["x", "y"]}, "symbols"),
     (latest, {"symbols": ["A", "\0"]}, "symbols[1]"),
     (latest, {"max_age": Duration(seconds=-1)}, "max_age"),
+    (latest, {"max_age": Duration(nanos=-1)}, "max_age"),
     (latest, {"max_age": Duration(seconds=2**62)}, "max_age"),
     (read, {"feature_set_name": ""}, "feature_set_name"),
     (read, {"feature_set_name": "\0"}, "feature_set_name"),

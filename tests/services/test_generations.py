@@ -89,6 +89,9 @@ async def test_what_is_unset_is_computed_from_the_individuals(database: str) -> 
             assert (generation.best_fitness, generation.best_individual) == (best, a_struct(gene=best))
             # As exact as a double is: 0.2 + 0.1 + 0.3 + 0.1 would not be 0.7.
             assert (generation.average_fitness, generation.population_diversity) == (0.175, 0.75)
+            genes = [an_individual(score, genes={"gene": gene}) for score, gene in ((1, 1), (1, 2), (1, 3), (2, 1))]
+            generation = (await stub.RecordGeneration(a_generation(run_id, 1, individuals=genes))).generation
+            assert generation.population_diversity == 0.75
 
 
 async def test_what_is_given_is_kept(database: str) -> None:
@@ -162,7 +165,13 @@ async def test_a_fitness_that_many_share_costs_the_next_generation_nothing(datab
 async def test_another_content_of_a_generation_is_refused(database: str, subtests: pytest.Subtests) -> None:
     async with an_exchange(database) as channel:
         stub, run_id = OptimizationServiceStub(channel), await a_running_run(channel)
-        await stub.RecordGeneration(a_generation(run_id, 1, 1.0, 2.0))
+        given: dict[str, Any] = {
+            "best_fitness": 2.0,
+            "best_individual": {"gene": 2.0},
+            "average_fitness": 1.5,
+            "population_diversity": 1.0,
+        }
+        await stub.RecordGeneration(a_generation(run_id, 1, 1.0, 2.0, **given))
         before = await individuals_of(channel, run_id)
         others: dict[str, dict[str, Any]] = {
             "fitness": {"individuals": [an_individual(1.0), an_individual(2.5)]},
@@ -170,11 +179,15 @@ async def test_another_content_of_a_generation_is_refused(database: str, subtest
             "objectives": {"individuals": [an_individual(1.0), an_individual(2.0, objectives={"sharpe": 1})]},
             "more": {"individuals": [an_individual(1.0), an_individual(2.0), an_individual(3.0)]},
             "fewer": {"individuals": [an_individual(2.0)]},
-            "average": {"individuals": [an_individual(1.0), an_individual(2.0)], "average_fitness": 1.0},
+            "best": {"best_fitness": 2.5},
+            "best genes": {"best_individual": {"gene": 2.5}},
+            "average": {"average_fitness": None},
+            "diversity": {"population_diversity": 0.5},
         }
         for name, changes in others.items():
             with subtests.test(name):
-                error = await refusal(stub.RecordGeneration(a_generation(run_id, 1, **changes)))
+                other = a_generation(run_id, 1, 1.0, 2.0, **{**given, **changes})
+                error = await refusal(stub.RecordGeneration(other))
                 assert error.code() == grpc.StatusCode.ALREADY_EXISTS
                 assert details(error)[:2] == ("GENERATION_EXISTS", {"run_id": run_id, "generation": "1"})
         assert await individuals_of(channel, run_id) == before

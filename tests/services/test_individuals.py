@@ -14,7 +14,7 @@ from ai_grpc.records import bound
 from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.optimization import a_generation, a_running_run, an_individual, individuals_of, scores
-from tests.signals import an_active_model, an_exchange
+from tests.signals import an_active_model, an_exchange, sort_always
 
 FILL: Final = """
 INSERT INTO optimization_individuals (run_id, generation, individual_rank, genes, fitness_score, is_new)
@@ -70,15 +70,27 @@ async def test_the_individuals_of_a_generation_are_ranked(database: str) -> None
             (pb.FITNESS_DIRECTION_MINIMIZE, [1.0, 1.0, 3.0, 4.0, 5.0]),
         ):
             run_id = await a_running_run(channel, direction=direction)
-            equal = [an_individual(1.0, genes={"place": place}) for place in range(2)]
+            # PostgreSQL would sort genes the other way round.
+            equal = [an_individual(1.0, genes={"place": place}) for place in (1, 0)]
             request = a_generation(run_id, 7, individuals=[equal[0], *map(an_individual, (4.0, 3.0, 5.0)), equal[1]])
             await OptimizationServiceStub(channel).RecordGeneration(request)
             individuals = await individuals_of(channel, run_id, generation=7)
             assert scores(individuals) == order
             assert [each.individual_rank for each in individuals] == [1, 2, 3, 4, 5]
-            assert [each.genes["place"] for each in individuals if each.fitness_score == 1.0] == [0, 1]
+            assert [each.genes["place"] for each in individuals if each.fitness_score == 1.0] == [1, 0]
             empty = pb.ListIndividualsRequest(run_id=run_id, generation=8)
             assert (await OptimizationServiceStub(channel).ListIndividuals(empty)).individuals == []
+
+
+async def test_all_pages_together_hold_every_individual_once_even_of_one_fitness(database: str) -> None:
+    await sort_always(database)
+    async with an_exchange(database) as channel:
+        for direction in (pb.FITNESS_DIRECTION_MAXIMIZE, pb.FITNESS_DIRECTION_MINIMIZE):
+            run_id = await a_running_run(channel, direction=direction)
+            equal = [an_individual(1.0, genes={"place": place}) for place in range(20)]
+            await OptimizationServiceStub(channel).RecordGeneration(a_generation(run_id, 0, individuals=equal))
+            listed = await individuals_of(channel, run_id)
+            assert sorted(int(each.genes.fields["place"].number_value) for each in listed) == list(range(20))
 
 
 async def test_the_best_of_a_run_are_listed_once_where_they_came_first(database: str) -> None:
@@ -149,7 +161,7 @@ async def test_recording_looks_at_few_individuals_however_many_there_are(runs: a
     await record(runs, range(1), individuals=1)
     await runs.execute("ANALYZE")
     await record(runs, range(1, 10), individuals=1)
-    await record(runs, range(10, 20), individuals=1000)
     before = await rows_read(runs)
+    await record(runs, range(10, 20), individuals=1000)
     await record(runs, range(20, 30), individuals=1)
     assert await rows_read(runs) - before < 200

@@ -16,7 +16,17 @@ from ai_grpc.v1 import models_pb2 as pb
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.signals_pb2 import PublishSignalsRequest
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
-from tests.signals import a_model, a_signal, a_struct, an_active_model, an_exchange, details, execute, refusal
+from tests.signals import (
+    a_model,
+    a_signal,
+    a_struct,
+    an_active_model,
+    an_exchange,
+    details,
+    execute,
+    refusal,
+    sort_always,
+)
 
 BODY: Final[dict[str, Any]] = {
     "model_type": "genetic_optimization",
@@ -88,6 +98,11 @@ async def test_another_body_is_refused_with_the_fields_that_differ(database: str
         assert error.code() == grpc.StatusCode.ALREADY_EXISTS
         metadata = {"model_id": first.model.model_id, "fields": "description,configuration"}
         assert details(error)[:2] == ("MODEL_EXISTS", metadata)
+        named = {"model_name": request.model_name, "version": request.version}
+        changes = {"model_type": "genetic", "model_subtype": "dqn", "description": "Another.", "configuration": None}
+        for field, value in changes.items():
+            error = await refusal(stub.RegisterModel(a_model(**{**BODY, **named, field: value})))
+            assert details(error)[:2] == ("MODEL_EXISTS", {"model_id": first.model.model_id, "fields": field})
         assert (await stub.ListModels(pb.ListModelsRequest())).models == [first.model]
 
 
@@ -165,11 +180,15 @@ async def test_an_alias_points_to_one_version_until_it_is_removed(database: str)
         assert (await stub.ResolveModelAlias(resolve)).model.model_id == two
         models = {model.model_id: model for model in (await stub.ListModels(pb.ListModelsRequest())).models}
         assert (list(models[one].aliases), list(models[two].aliases)) == ([], ["champion", "shadow"])
+        other = await an_active_model(channel, model_name="swing")
+        await stub.SetModelAlias(pb.SetModelAliasRequest(model_id=other, alias="champion"))
         for _ in range(2):
             await stub.RemoveModelAlias(pb.RemoveModelAliasRequest(model_name="trend", alias="champion"))
         error = await refusal(stub.ResolveModelAlias(resolve))
         assert error.code() == grpc.StatusCode.NOT_FOUND
         assert details(error)[:2] == ("MODEL_NOT_FOUND", {"model_name": "trend", "alias": "champion"})
+        resolve.model_name = "swing"
+        assert (await stub.ResolveModelAlias(resolve)).model.model_id == other
 
 
 async def test_an_alias_is_lower_case(database: str, subtests: pytest.Subtests) -> None:
@@ -208,6 +227,7 @@ async def test_an_answer_stays_short_enough_for_trailers_whatever_was_asked(data
 
 
 async def test_all_pages_together_hold_every_model_once(database: str) -> None:
+    await sort_always(database)
     async with an_exchange(database) as channel:
         stub = ModelServiceStub(channel)
         ids = [await an_active_model(channel) for _ in range(7)]

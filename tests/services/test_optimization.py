@@ -19,8 +19,28 @@ from ai_grpc.exchange.events import duration_of
 from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.exchange.test_events import BOUNDED
-from tests.optimization import MEMBERS, NUMBERS, TEXT, VALUES, a_generation, a_run, a_running_run
-from tests.signals import a_struct, an_active_model, an_exchange, details, execute, reason, refusal
+from tests.optimization import (
+    MEMBERS,
+    NUMBERS,
+    TEXT,
+    VALUES,
+    a_generation,
+    a_run,
+    a_running_run,
+    an_individual,
+    the_run,
+)
+from tests.signals import (
+    a_struct,
+    a_struct_of,
+    an_active_model,
+    an_exchange,
+    details,
+    execute,
+    reason,
+    refusal,
+    sort_always,
+)
 
 UNKNOWN: Final = str(uuid.uuid4())
 BODY: Final[dict[str, Any]] = {
@@ -158,9 +178,11 @@ async def test_starting_again_returns_the_first_run_and_other_content_is_refused
         assert (again.duplicate, again.run) == (True, first.run)
         changes: dict[str, Any] = {
             "model_id": await an_active_model(channel),
+            "optimization_type": "parameter_optimization",
             "objective_function": "total_return",
             "direction": pb.FITNESS_DIRECTION_MAXIMIZE,
             "population_size": 51,
+            "generations": 21,
             "parameter_ranges": {},
             "heartbeat_timeout": Duration(seconds=91),
         }
@@ -173,7 +195,7 @@ async def test_starting_again_returns_the_first_run_and_other_content_is_refused
         assert (await stub.ListOptimizationRuns(pb.ListOptimizationRunsRequest())).runs == [first.run]
 
 
-async def test_a_run_ends_with_what_the_optimizer_found(database: str) -> None:
+async def test_a_run_ends_with_what_the_optimizer_found(database: str, subtests: pytest.Subtests) -> None:
     async with an_exchange(database) as channel:
         stub = OptimizationServiceStub(channel)
         request = pb.CompleteOptimizationRunRequest(run_id=await a_running_run(channel), **END)
@@ -182,10 +204,17 @@ async def test_a_run_ends_with_what_the_optimizer_found(database: str) -> None:
         assert ended.state == pb.OPTIMIZATION_STATE_COMPLETED
         assert ended.end_time.ToMicroseconds() >= ended.start_time.ToMicroseconds()
         assert (await stub.CompleteOptimizationRun(request)).run == ended
-        other = pb.CompleteOptimizationRunRequest()
-        other.CopyFrom(request)
-        other.best_fitness += 1
-        assert reason(await refusal(stub.CompleteOptimizationRun(other))) == "OPTIMIZATION_RUN_ENDED"
+        others: dict[str, Any] = {
+            "best_individual": {"sma_short": 13},
+            "best_fitness": 3.5075,
+            "convergence_data": None,
+            "final_population": [],
+            "stopped": True,
+        }
+        for field, value in others.items():
+            with subtests.test(field):
+                other = pb.CompleteOptimizationRunRequest(**{"run_id": request.run_id, **END, field: value})
+                assert reason(await refusal(stub.CompleteOptimizationRun(other))) == "OPTIMIZATION_RUN_ENDED"
         assert (await stub.CompleteOptimizationRun(request)).run == ended
         # A list would be long with these.
         listed = (await stub.ListOptimizationRuns(pb.ListOptimizationRunsRequest())).runs[0]
@@ -205,6 +234,52 @@ async def test_the_best_generation_recorded_is_the_result_unless_one_is_given(da
             ended = (await stub.CompleteOptimizationRun(pb.CompleteOptimizationRunRequest(run_id=run_id))).run
             for run in (living, ended):
                 assert (run.best_fitness, run.best_individual) == (best, a_struct(gene=best))
+
+
+async def test_what_is_as_large_as_it_may_be_is_stored(database: str) -> None:
+    start: dict[str, Any] = {
+        "optimization_type": "€" * 50,
+        "objective_function": "€" * 50,
+        "parameter_ranges": a_struct_of(65_536),
+        "heartbeat_timeout": Duration(seconds=7 * 86_400),
+    }
+    result: dict[str, Any] = {
+        "best_individual": a_struct_of(65_536),
+        "convergence_data": a_struct_of(491_520),
+        "final_population": ["x" * (491_520 - len('[""]'))],
+    }
+    async with an_exchange(database) as channel:
+        stub, run_id = OptimizationServiceStub(channel), await a_running_run(channel, **start)
+        large = an_individual(genes=a_struct_of(65_536), objectives=a_struct_of(65_536))
+        await stub.RecordGeneration(a_generation(run_id, 0, individuals=[large]))
+        ended = (await stub.CompleteOptimizationRun(pb.CompleteOptimizationRunRequest(run_id=run_id, **result))).run
+        assert same(pb.OptimizationRun(**start, **result), ended, *start, *result)
+        failed = pb.FailOptimizationRunRequest(run_id=await a_running_run(channel), error_message="€" * 10_000)
+        assert (await stub.FailOptimizationRun(failed)).run.error_message == failed.error_message
+
+
+@pytest.mark.parametrize("given", [{"best_fitness": 9.0}, {"best_individual": {"gene": 9.0}}])
+async def test_half_of_a_best_is_not_completed_by_that_of_another(database: str, given: dict[str, Any]) -> None:
+    async with an_exchange(database) as channel:
+        stub, run_id = OptimizationServiceStub(channel), await a_running_run(channel)
+        await stub.RecordGeneration(a_generation(run_id, 0, 1.0))
+        request = pb.CompleteOptimizationRunRequest(run_id=run_id, **given)
+        for _ in range(2):
+            run = (await stub.CompleteOptimizationRun(request)).run
+            assert same(request, run, "best_fitness", "best_individual")
+            assert [run.HasField(name) for name in ("best_fitness", "best_individual")] == [
+                name in given for name in ("best_fitness", "best_individual")
+            ]
+
+
+async def test_of_equals_the_first_recorded_is_the_best(database: str) -> None:
+    async with an_exchange(database) as channel:
+        stub, run_id = OptimizationServiceStub(channel), await a_running_run(channel)
+        for number in range(2):
+            equal = [an_individual(2.0, genes={"place": -10 * number - place}) for place in range(5)]
+            recorded = (await stub.RecordGeneration(a_generation(run_id, number, individuals=equal))).generation
+            assert recorded.best_individual == equal[0].genes
+        assert (await the_run(channel, run_id)).best_individual == a_struct(place=0)
 
 
 async def test_a_stop_is_read_with_the_heartbeat_and_ends_the_run_as_stopped(database: str) -> None:
@@ -234,6 +309,8 @@ async def test_a_failed_run_says_why_and_keeps_its_best(database: str) -> None:
             run = (await stub.FailOptimizationRun(request)).run
             assert (run.state, run.error_message) == (pb.OPTIMIZATION_STATE_FAILED, "Out of memory.")
             assert (run.best_fitness, run.best_individual) == (1.0, a_struct(gene=1.0))
+        request.error_message = "Out of time."
+        assert reason(await refusal(stub.FailOptimizationRun(request))) == "OPTIMIZATION_RUN_ENDED"
 
 
 async def test_nothing_goes_on_in_a_run_that_has_ended(database: str, subtests: pytest.Subtests) -> None:
@@ -278,6 +355,7 @@ async def test_a_run_whose_heartbeat_stops_is_failed_with_the_reason(database: s
 
 
 async def test_all_pages_together_hold_every_run_that_is_selected_once(database: str) -> None:
+    await sort_always(database)
     async with an_exchange(database) as channel:
         stub, model_id = OptimizationServiceStub(channel), await an_active_model(channel)
         await a_running_run(channel)

@@ -11,6 +11,7 @@ import empyrical
 import numpy as np
 import pytest
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.v1 import signals_pb2
 from ai_grpc.v1.periods_pb2 import Period
@@ -20,6 +21,7 @@ from tests.signals import an_active_model, an_exchange, execute
 BUY: Final = signals_pb2.SIGNAL_TYPE_BUY
 SELL: Final = signals_pb2.SIGNAL_TYPE_SELL
 HOLD: Final = signals_pb2.SIGNAL_TYPE_HOLD
+DAY: Final = 86_400_000_000
 METRICS: Final = ("sharpe_ratio", "max_drawdown", "total_return", "volatility", "risk_adjusted_return")
 
 
@@ -179,28 +181,36 @@ async def test_the_latest_evaluation_in_the_period_counts_once(database: str) ->
 async def test_a_period_is_of_days_in_utc(database: str) -> None:
     async with an_exchange(database) as channel:
         model_id = await an_active_model(channel)
-        ids = await signals(channel, model_id, *[{}] * 4)
-        times = [on_day(-0.5), on_day(364.5), on_day(-0.5), on_day(364.5)]
-        times[0].nanos = times[3].nanos = 0
-        times[2].FromMicroseconds(times[2].ToMicroseconds() - 1)
-        times[1].FromMicroseconds(times[1].ToMicroseconds() - 1)
-        changes = [1.0, -2.0, 7.0, 7.0]
+        first, end = on_day(-0.5).ToMicroseconds(), on_day(364.5).ToMicroseconds()
+        # Two on each of two days.
+        changes = {
+            first: 1.0,
+            first + DAY - 1: 3.0,
+            end - DAY: -2.5,
+            end - 1: -1.5,
+            first - 1: 7.0,
+            first - 2: 7.0,
+            end: 7.0,
+        }
+        times = [Timestamp(seconds=time // 10**6, nanos=time % 10**6 * 1000) for time in changes]
+        ids = await signals(channel, model_id, *({"signal_time": time} for time in times))
         await record(
             channel,
             *(
                 an_evaluation(one, evaluation_time=time, price_change_pct=change)
-                for one, time, change in zip(ids, times, changes, strict=True)
+                for one, time, change in zip(ids, times, changes.values(), strict=True)
             ),
         )
         found = await performance(channel, model_id)
-        assert found.evaluated_signals == 2
+        assert (found.total_signals, found.evaluated_signals) == (4, 4)
+        assert found.total_return == pytest.approx(1.02 * 0.98 - 1, rel=1e-9)
     # Whoever asks, and wherever.
     await execute(database, f"ALTER DATABASE {database.rpartition('/')[2]} SET timezone = 'Pacific/Auckland'")
     update = (
-        "SELECT p.evaluated_signals, p.total_return, p.sharpe_ratio, u.duplicate"
+        "SELECT p.total_signals, p.evaluated_signals, p.total_return, p.sharpe_ratio, u.duplicate"
         " FROM update_model_performance($1, '[2026-01-01,2026-12-31]') AS u,"
         " LATERAL (SELECT (u.performance).*) AS p"
     )
     assert [tuple(row) for row in await execute(database, update, model_id)] == [
-        (2, found.total_return, found.sharpe_ratio, False)
+        (4, 4, found.total_return, found.sharpe_ratio, False)
     ]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Final
 
 import grpc
 import pytest
+from asyncpg import Range
 
 from ai_grpc.v1 import performance_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.performance_pb2_grpc import PerformanceServiceStub
+from tests.anomalies import session
 from tests.performance import GOLDEN, an_update, days, performance
 from tests.signals import an_active_model, an_exchange, details, refusal
 
@@ -38,7 +41,8 @@ async def events(call: Subscription, count: int) -> list[pb.ModelPerformanceEven
 
 
 async def test_an_event_brings_the_performance_as_it_was_answered(database: str) -> None:
-    async with an_exchange(database) as channel, an_exchange(database) as replica:
+    # Who waited for the next poll would be too late.
+    async with an_exchange(database, poll_interval=60) as channel, an_exchange(database, poll_interval=60) as replica:
         model_id = await an_active_model(channel)
         streams = [subscribe(each, latest=LATEST) for each in (channel, replica)]
         for stream in streams:
@@ -52,6 +56,20 @@ async def test_an_event_brings_the_performance_as_it_was_answered(database: str)
             assert [event.performance for event in received] == [bare, full]
             assert [event.sequence for event in received] == [1, 2]
             assert received[0].commit_time.ToMicroseconds() <= received[1].commit_time.ToMicroseconds()
+
+
+async def test_an_open_transaction_holds_up_nobody_and_is_heard_when_it_commits(database: str) -> None:
+    update = "SELECT (u.performance).performance_id::text FROM ai_trading.update_model_performance($1, $2) AS u"
+    async with an_exchange(database) as channel:
+        model_id, stream = await an_active_model(channel), subscribe(channel, latest=LATEST)
+        await started(stream)
+        psql = await session(database)
+        async with psql.transaction():
+            late = await psql.fetchval(update, model_id, Range(date(2026, 1, 1), date(2027, 1, 1)))
+            early = await performance(channel, model_id)
+            assert [event.performance for event in await events(stream, 1)] == [early]
+        assert [event.performance.performance_id for event in await events(stream, 1)] == [late]
+        await psql.close()
 
 
 async def test_a_stream_goes_on_after_its_position(database: str) -> None:

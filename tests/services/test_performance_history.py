@@ -21,7 +21,7 @@ from ai_grpc.v1.performance_pb2_grpc import PerformanceServiceStub
 from ai_grpc.v1.periods_pb2 import Period
 from tests.exchange.test_events import BOUNDED
 from tests.performance import GOLDEN, YEAR, an_update, days, performance
-from tests.signals import an_active_model, an_exchange, details, execute, refusal
+from tests.signals import an_active_model, an_exchange, details, execute, refusal, sort_always
 
 
 async def test_a_repetition_returns_what_was_stored_first(database: str) -> None:
@@ -140,6 +140,30 @@ async def test_the_history_of_a_model_is_what_was_computed_the_latest_first(data
         assert list(chain.from_iterable(pages)) == made[::-1]
         selected = pb.GetModelPerformanceHistoryRequest(model_id=model_id, evaluation_period=january)
         assert (await stub.GetModelPerformanceHistory(selected)).performances == [made[4], made[1]]
+
+
+async def test_all_pages_together_hold_every_performance_once_even_of_one_time(database: str) -> None:
+    await sort_always(database)
+    async with an_exchange(database) as channel:
+        stub, models = PerformanceServiceStub(channel), [await an_active_model(channel) for _ in range(7)]
+        made = [await performance(channel, model_id) for model_id in (*models[:6], *[models[6]] * 7)]
+        await execute(database, "UPDATE model_performance SET created_at = now()")
+        history: Any = pb.GetModelPerformanceHistoryRequest(model_id=models[6], page_size=3)
+        latest: Any = pb.GetLatestModelPerformanceRequest(page_size=3)
+        own = sorted((each.performance_id for each in made[6:]), reverse=True)
+        others = sorted(
+            made[:6] + [each for each in made if each.performance_id == own[0]], key=lambda one: one.model_id
+        )
+        for method, request, expected in (
+            (stub.GetModelPerformanceHistory, history, own),
+            (stub.GetLatestModelPerformance, latest, [each.performance_id for each in others]),
+        ):
+            pages: list[list[str]] = []
+            while not pages or request.page_token:
+                response = await method(request)
+                pages.append([each.performance_id for each in response.performances])
+                request.page_token = response.next_page_token
+            assert list(chain.from_iterable(pages)) == expected
 
 
 async def test_the_latest_are_one_for_each_active_model(database: str) -> None:

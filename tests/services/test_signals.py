@@ -15,7 +15,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
-from tests.signals import a_signal, an_active_model, an_exchange, details, ending, publish, refusal, written
+from tests.signals import (
+    a_signal,
+    an_active_model,
+    an_exchange,
+    details,
+    ending,
+    publish,
+    refusal,
+    sort_always,
+    written,
+)
 
 NO_SIGNAL: Final = str(uuid.uuid4())
 
@@ -75,6 +85,7 @@ async def test_a_list_holds_what_all_its_fields_select_latest_first(database: st
 
 
 async def test_all_pages_together_hold_every_signal_once_even_of_one_time(database: str) -> None:
+    await sort_always(database)
     async with an_exchange(database) as channel:
         model = await an_active_model(channel)
         signals = [a_signal(model, signal_time=Timestamp(seconds=second)) for second in (1, 2, 2, 2, 2, 2, 3)]

@@ -8,6 +8,7 @@ import math
 import uuid
 from typing import Any, Final
 
+import asyncpg
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from ai_grpc.v1 import spectra_pb2 as pb
 from ai_grpc.v1.spectra_pb2_grpc import SpectrumServiceStub
-from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal
+from tests.signals import a_struct, a_struct_of, an_active_model, an_exchange, details, execute, refusal, sort_always
 
 NOBODY: Final = str(uuid.uuid4())
 ARRAYS: Final = ("dominant_frequencies", "amplitudes", "phases", "significance_scores")
@@ -180,28 +181,63 @@ async def test_the_field_at_fault_is_named(database: str, subtests: pytest.Subte
     assert await execute(database, "SELECT FROM spectrum_analysis") == []
 
 
+async def test_what_is_as_large_as_it_may_be_is_stored(database: str) -> None:
+    async with an_exchange(database) as channel:
+        large = an_analysis(
+            model_id=await an_active_model(channel),
+            symbol="€" * 32,
+            analysis_type="€" * 50,
+            pattern_detected="€" * 100,
+            frequency_components={name: [0.5] * 1000 for name in ARRAYS},
+            spectral_features=a_struct_of(65_536),
+        )
+        recorded = (await record(channel, large)).analysis
+        recorded.ClearField("create_time")
+        assert recorded == large
+
+
+async def test_who_writes_by_hand_writes_what_can_be_read(database: str, subtests: pytest.Subtests) -> None:
+    async with an_exchange(database) as channel:
+        analysis = an_analysis(model_id=await an_active_model(channel), frequency_components=COMPONENTS)
+        await record(channel, analysis)
+    for change in (
+        "frequency_components - 'phases'",
+        "frequency_components || '{\"powers\": [1, 2, 3]}'",
+        "jsonb_set(frequency_components, '{phases, 1}', '\"high\"')",
+    ):
+        with subtests.test(change), pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await execute(database, f"UPDATE spectrum_analysis SET frequency_components = {change}")
+
+
 async def test_an_empty_request_lacks_both_ids(database: str) -> None:
     async with an_exchange(database) as channel:
         error = await refusal(SpectrumServiceStub(channel).RecordSpectrumAnalysis(pb.RecordSpectrumAnalysisRequest()))
         assert details(error)[:3] == ("INVALID_FIELD", {}, ["analysis.analysis_id", "analysis.model_id"])
 
 
-async def test_other_content_under_an_id_is_refused(database: str) -> None:
+async def test_other_content_under_an_id_is_refused(database: str, subtests: pytest.Subtests) -> None:
     async with an_exchange(database) as channel:
         first = ParseDict(EXAMPLE, an_analysis(model_id=await an_active_model(channel)))
         await record(channel, first)
-        shifted = {**COMPONENTS, "phases": [0.2, 1.1, 2.81]}
-        changes: list[dict[str, Any]] = [
-            {"frequency_components": shifted},
-            {"anomaly_score": None},
-            {"pattern_detected": "cycle"},
-        ]
-        for change in changes:
-            fields = {field.name: value for field, value in first.ListFields()}
-            other = pb.SpectrumAnalysis(**{**fields, **change})
-            error = await refusal(record(channel, other))
-            assert error.code() == grpc.StatusCode.ALREADY_EXISTS
-            assert details(error)[:2] == ("SPECTRUM_ANALYSIS_EXISTS", {"analysis_id": first.analysis_id})
+        changes: dict[str, Any] = {
+            "model_id": await an_active_model(channel),
+            "symbol": "MSFT",
+            "analysis_time": Timestamp(seconds=1),
+            "analysis_type": "wavelet",
+            "frequency_components": {**COMPONENTS, "phases": [0.2, 1.1, 2.81]},
+            "spectral_features": None,
+            "pattern_detected": "cycle",
+            "pattern_confidence": 0.9124,
+            "reconstruction_error": 0.0123456788,
+            "anomaly_score": None,
+        }
+        given = {field.name: value for field, value in first.ListFields()}
+        assert {*changes, "analysis_id"} == {*given}
+        for field, value in changes.items():
+            with subtests.test(field):
+                error = await refusal(record(channel, pb.SpectrumAnalysis(**{**given, field: value})))
+                assert error.code() == grpc.StatusCode.ALREADY_EXISTS
+                assert details(error)[:2] == ("SPECTRUM_ANALYSIS_EXISTS", {"analysis_id": first.analysis_id})
         assert (await record(channel, first)).duplicate
 
 
@@ -249,6 +285,7 @@ async def test_a_list_holds_what_all_its_fields_select_latest_first(database: st
 
 
 async def test_all_pages_together_hold_every_analysis_once_even_of_one_time(database: str) -> None:
+    await sort_always(database)
     async with an_exchange(database) as channel:
         model = await an_active_model(channel)
         given = [an_analysis(model_id=model) for _ in range(7)]

@@ -42,6 +42,8 @@ FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
         "training_data_period.start_date",
     ),
     ({"validation_data_period": days("2024-02-30", "x")}, "validation_data_period.start_date"),
+    ({"validation_data_period": days("0001-01-01", "2025-01-01")}, "validation_data_period.start_date"),
+    ({"validation_data_period": days("2024-01-01", "9999-12-31")}, "validation_data_period.end_date"),
     (
         {"validation_data_period": days("2024-01-01", "20250101")},
         "validation_data_period.end_date",

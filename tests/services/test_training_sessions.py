@@ -18,7 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.periods_pb2 import Period
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
-from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal
+from tests.signals import a_struct, a_struct_of, an_active_model, an_exchange, details, execute, refusal, sort_always
 from tests.training import a_running_session, a_start, the_session
 
 # One row, with whatever is in a column.
@@ -50,12 +50,16 @@ BODY: Final[dict[str, Any]] = {
 Call = Callable[..., Awaitable[Any]]
 
 
+def completed(session_id: str, **changes: Any) -> pb.CompleteTrainingSessionRequest:
+    """The request that completes a session, but for the changes."""
+    fields = {"final_performance": a_struct(**FINAL), "model_artifacts_path": "s3://models/1"}
+    return pb.CompleteTrainingSessionRequest(session_id=session_id, **{**fields, **changes})
+
+
 def ends(session_id: str) -> dict[str, Any]:
     """The requests that end a session, by the state in which it is then."""
     return {
-        "COMPLETED": pb.CompleteTrainingSessionRequest(
-            session_id=session_id, final_performance=a_struct(**FINAL), model_artifacts_path="s3://models/1"
-        ),
+        "COMPLETED": completed(session_id),
         "STOPPED": pb.CompleteTrainingSessionRequest(session_id=session_id, stopped=True),
         "FAILED": pb.FailTrainingSessionRequest(session_id=session_id, error_message="out of memory"),
     }
@@ -163,9 +167,8 @@ async def test_a_session_that_has_ended_stays_as_it_is(database: str, state: str
         assert (await end(stub, requests[state])).session == ended
         refused: dict[str, Awaitable[Any]] = {
             **{f"end as {other}": end(stub, request) for other, request in requests.items() if other != state},
-            "other performance": stub.CompleteTrainingSession(
-                pb.CompleteTrainingSessionRequest(session_id=session_id, final_performance=a_struct(sharpe_ratio=9))
-            ),
+            "other performance": end(stub, completed(session_id, final_performance=a_struct(sharpe_ratio=9))),
+            "other path": end(stub, completed(session_id, model_artifacts_path="s3://models/2")),
             "other reason": stub.FailTrainingSession(
                 pb.FailTrainingSessionRequest(session_id=session_id, error_message="another")
             ),
@@ -193,6 +196,25 @@ async def test_an_end_says_what_came_of_it(database: str) -> None:
         stopped = (await end(stub, ends(ids[2])["STOPPED"])).session
         asked = await stub.RequestTrainingStop(pb.RequestTrainingStopRequest(session_id=ids[2]))
         assert asked.session == stopped
+
+
+async def test_what_is_as_large_as_it_may_be_is_stored(database: str) -> None:
+    start: dict[str, Any] = {
+        "session_name": "€" * 100,
+        "hyperparameters": a_struct_of(65_536),
+        "heartbeat_timeout": Duration(seconds=7 * 86_400),
+    }
+    result: dict[str, Any] = {"final_performance": a_struct_of(65_536), "model_artifacts_path": "€" * 1000}
+    series = [{"name": f"{number:€>100}", "values": [number]} for number in range(100)]
+    async with an_exchange(database) as channel:
+        stub, session_id = TrainingServiceStub(channel), await a_running_session(channel, **start)
+        append = pb.AppendTrainingMetricsRequest(session_id=session_id, series=cast(Any, series))
+        await stub.AppendTrainingMetrics(append)
+        ended = (await end(stub, completed(session_id, **result))).session
+        assert {name: getattr(ended, name) for name in {**start, **result}} == {**start, **result}
+        assert len(ended.training_metrics.fields) == 100
+        failed = pb.FailTrainingSessionRequest(session_id=await a_running_session(channel), error_message="€" * 10_000)
+        assert (await end(stub, failed)).session.error_message == failed.error_message
 
 
 async def test_of_two_ends_at_once_one_counts(database: str) -> None:
@@ -269,6 +291,7 @@ async def test_a_list_holds_what_all_its_fields_select_the_latest_first(database
 
 
 async def test_all_pages_together_hold_every_session_once(database: str) -> None:
+    await sort_always(database)
     async with an_exchange(database) as channel:
         stub, model = TrainingServiceStub(channel), await an_active_model(channel)
         ids = [await a_running_session(channel, model_id=model) for _ in range(7)]
