@@ -24,7 +24,8 @@ from ai_grpc.v1.periods_pb2 import Period
 Reader = Callable[[Any], object]
 
 MAX_NUMBERS: Final = 3 * 1024 * 1024
-MAX_DIGITS: Final = 330
+MAX_EXPONENT: Final = 324
+EXPONENT: Final = re.compile(r"e([+-]\d+)")
 # The longest of a google.protobuf.Duration: 10,000 years.
 MAX_SECONDS: Final = 315_576_000_000
 
@@ -90,8 +91,11 @@ def numbers(name: str, values: Sequence[float]) -> str:
     text = str(list(values))
     if "n" in text:
         raise InvalidArgument(Violation(name, "holds a number that is not finite"))
-    # PostgreSQL writes all digits of a number out, of which 1e308 has 309.
-    if len(text) + MAX_DIGITS * text.count("e") > MAX_NUMBERS:
+    # PostgreSQL writes all digits of a number out, of which 1e308 has 309. Mostly it is enough to count such numbers.
+    size = len(text) + MAX_EXPONENT * text.count("e")
+    if size > MAX_NUMBERS:
+        size = len(text) + sum(abs(int(exponent)) for exponent in EXPONENT.findall(text))
+    if size > MAX_NUMBERS:
         raise InvalidArgument(Violation(name, "must have at most 3 MiB as JSON, in which 1e308 has 309 digits"))
     return text
 

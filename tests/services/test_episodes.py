@@ -209,6 +209,17 @@ async def test_a_client_that_leaves_in_the_midst_of_a_write_stops_it(database: s
         assert await the_episodes(channel, session_id) == []
 
 
+async def test_a_long_episode_of_tiny_rewards_is_stored(database: str) -> None:
+    async with an_exchange(database) as channel:
+        session_id = await a_running_session(channel)
+        episode = an_episode(session_id, rewards=[1e-05, -2.5e-07] * 50_000, actions_taken=[1e300] * 11_000)
+        assert details(await refusal(add(channel, [episode]))).fields == ["requests[0].episodes[0].actions_taken"]
+        episode.actions_taken[:] = [1]
+        assert await add(channel, [episode]) == (1, 0)
+        [stored] = await the_episodes(channel, session_id)
+        assert stored.rewards == episode.rewards
+
+
 FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"session_id": ""}, "session_id"),
     ({"session_id": "x"}, "session_id"),

@@ -48,8 +48,8 @@ def publication(signals: Sequence[pb.Signal]) -> Publication:
 
     Raises InvalidArgument with all violations.
     """
-    if not 1 <= len(signals) <= MAX_SIGNALS:
-        raise InvalidArgument(*miscounted("signals", len(signals), 1, MAX_SIGNALS))
+    if miscount := miscounted("signals", len(signals), 1, MAX_SIGNALS):
+        raise InvalidArgument(*miscount)
     rows: list[Row] = []
     violations: list[Violation] = []
     first: dict[str, int] = {}
