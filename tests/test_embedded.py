@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pwd
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -34,6 +36,14 @@ from ai_grpc.embedded import embedded
 with embedded(Path(sys.argv[1])):
     print(flush=True)
     sys.stdin.read()
+"""
+ASK_WHOM_IT_RUNS_AS = """
+import sys
+from ai_grpc import postgres
+postgres.SYSTEM_USER = sys.argv[1]
+print(flush=True)
+sys.stdin.read()
+print(postgres.unprivileged()["user"])
 """
 
 
@@ -179,6 +189,35 @@ def test_root_is_told_whom_postgresql_runs_as(data_dir: Path, caplog: pytest.Log
     assert [record.message for record in caplog.records] == [
         f"running as root: PostgreSQL runs as the user pgserver, on data in {data_dir / 'postgresql-18'}"
     ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+def test_processes_that_start_together_on_a_new_machine_make_one_user() -> None:
+    user = f"test{uuid.uuid4().hex[:12]}"
+    command = [sys.executable, "-c", ASK_WHOM_IT_RUNS_AS, user]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(6)]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            process.stdout.readline()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.stdin = None
+        answers = [process.communicate(timeout=SECONDS) for process in processes]
+        assert {answer for answer, _ in answers} == {f"{pwd.getpwnam(user).pw_uid}\n"}, answers
+    finally:
+        for process in processes:
+            process.kill()
+        subprocess.run(["userdel", user], check=True, timeout=SECONDS, capture_output=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+def test_user_that_cannot_be_made_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ai_grpc.postgres.SYSTEM_USER", "not a name")
+    with pytest.raises(ConfigurationError, match=r"^PostgreSQL does not run as root, .*'not a name'.*DATABASE_URL$"):
+        unprivileged()
 
 
 async def test_configured_database_goes_before_the_embedded_one(data_dir: Path, postgres: str) -> None:

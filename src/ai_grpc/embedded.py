@@ -10,17 +10,16 @@ import asyncio
 import fcntl
 import logging
 import os
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import platformdirs
 
 from ai_grpc import dsn, migrations
 from ai_grpc.errors import ConfigurationError
+from ai_grpc.locks import lock
 from ai_grpc.postgres import START_SECONDS, STOP_SECONDS, SYSTEM_USER, Identity, Server, unprivileged
 from ai_grpc.settings import Settings
 
@@ -56,7 +55,7 @@ def embedded(data_dir: Path | None = None) -> Iterator[str]:
             yield server.url
         finally:
             with _alone(folder):
-                if _lock(users):
+                if lock(users):
                     server.stop()
 
 
@@ -72,7 +71,7 @@ def _prepare(folder: Path) -> Identity:
         folder.mkdir(mode=0o700, exist_ok=True)
         if identity:
             os.chown(folder, identity["user"], identity["group"])
-    except (OSError, subprocess.CalledProcessError) as error:
+    except OSError as error:
         raise ConfigurationError(
             f"no database can be kept in {folder}: {error}; set AI_GRPC_DATA_DIR, or DATABASE_URL"
         ) from error
@@ -84,19 +83,7 @@ def _prepare(folder: Path) -> Identity:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keeps out who else starts or stops the server, and those who are about to use or leave it."""
-    deadline = time.monotonic() + START_SECONDS + STOP_SECONDS
-    with (folder / "start.lock").open("w") as lock:
-        while not _lock(lock):
-            if time.monotonic() > deadline:
-                raise ConfigurationError(f"another process starts or stops PostgreSQL in {folder} without an end")
-            # Blocks: nothing else runs in a process before its database does, or after.
-            time.sleep(0.05)
+    with (folder / "start.lock").open("w") as file:
+        if not lock(file, START_SECONDS + STOP_SECONDS):
+            raise ConfigurationError(f"another process starts or stops PostgreSQL in {folder} without an end")
         yield
-
-
-def _lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from ai_grpc import dsn
 from ai_grpc.errors import ConfigurationError
+from ai_grpc.locks import lock
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ SYSTEM_USER: Final = "pgserver"
 LONGEST_SOCKET: Final = 103
 START_SECONDS: Final = 300
 STOP_SECONDS: Final = 60
+ACCOUNT_SECONDS: Final = 30
 NO_ANSWER: Final = 2
 
 
@@ -47,12 +49,31 @@ def unprivileged() -> Identity:
     """PostgreSQL refuses to run as root: for root, the system user that it runs as instead, made if need be."""
     if os.geteuid() != 0:
         return {}
+    account = _account()
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _account() -> pwd.struct_passwd:
+    # One at a time: useradd gives one name twice, with two numbers, to two who ask for it at the same moment.
+    with Path("/etc/passwd").open() as accounts:
+        if not lock(accounts, ACCOUNT_SECONDS):
+            raise ConfigurationError(f"another process makes the user {SYSTEM_USER} without an end")
+        try:
+            return pwd.getpwnam(SYSTEM_USER)
+        except KeyError:
+            _add_account()
+    return pwd.getpwnam(SYSTEM_USER)
+
+
+def _add_account() -> None:
+    command = ["useradd", "--system", "--user-group", SYSTEM_USER]
     try:
-        entry = pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        subprocess.run(["useradd", "--system", "--user-group", SYSTEM_USER], check=True, capture_output=True)
-        entry = pwd.getpwnam(SYSTEM_USER)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=ACCOUNT_SECONDS)
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = _reason(error.stderr) if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise ConfigurationError(
+            f"PostgreSQL does not run as root, and a user {SYSTEM_USER} cannot be made: {reason}; set DATABASE_URL"
+        ) from error
 
 
 class Server:
