@@ -13,7 +13,7 @@ EARLY_ACK: Final = """\
                 rows = iter(placed)
                 for submission in batch:
                     submission.answer([row for _, row in zip(submission.publication.rows, rows)])
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(0.3)
 """
 
 BUGS: Final = (

@@ -61,7 +61,7 @@ class Crowd:
                 others += [group.create_task(self._write(number, stop)) for number in range(SQL_WRITERS)]
             await publishers.publish(self._model_ids[0], PHASE_SECONDS)
             newcomers = group.create_task(self._newcomers())
-            killing = group.create_task(self._kill(self._servers[0])) if "F1" in faults else newcomers
+            killing = group.create_task(self._kill(publishers)) if "F1" in faults else newcomers
             await publishers.publish(self._model_ids[1], PHASE_SECONDS)
             await asyncio.wait([newcomers, killing])
             stop.set()
@@ -92,23 +92,19 @@ class Crowd:
 
     async def _newcomers(self) -> None:
         wanted = self._load.noun.wanted
+        # What these two want of the past is not in the ring any more.
         self._subscribe("late", Habits(wanted=wanted(), batch=5))
+        self._subscribe("late-choosy", Habits(wanted=self._load.choosy))
         for number in range(2):
             self._subscribe(f"next-{number}", Habits(wanted=wanted(model_ids=self._model_ids[1:])))
         for number in range(CURRENT):
             self._subscribe(f"current-{number}", Habits("current", wanted()))
             await asyncio.sleep(PHASE_SECONDS / 2 / CURRENT)
 
-    async def _kill(self, server: ServerProcess) -> None:
-        """Kills the server in the moment in which it acknowledges a request."""
-        known, end = len(self.history.publishes), time.monotonic() + PHASE_SECONDS
-        while time.monotonic() < end:
-            # They are written down when they are sent, and their outcome when it is known.
-            begun = self.history.publishes[known:]
-            if any(publish.outcome is Outcome.OK and publish.replica == server.target for publish in begun):
-                break
-            await asyncio.sleep(0.001)
-        await server.kill()
+    async def _kill(self, publishers: Publishers) -> None:
+        """Kills the first server in the moment in which it acknowledges what nobody else has been sent."""
+        await publishers.publish_one(self._model_ids[1])
+        await self._servers[0].kill()
 
     async def _cut_off(self, publishers: Publishers) -> None:
         """Whoever waited to be notified does so in vain, and only then something is published."""
