@@ -62,7 +62,7 @@ bench: $(READY) ## Speed, as ratios to ceilings and peers of the same run; write
 bench-quick: $(READY) ## The main rows of it, in two minutes
 	@$(BIN)/python -m benchmarks --quick
 
-bench-scale: $(READY) ## Reads from millions of rows, with their plans; writes docs/benchmarks-scale.md; 8 minutes
+bench-scale: $(READY) ## Reads from millions of rows, with their plans; writes docs/benchmarks-scale.md; 4 minutes
 	@$(BIN)/python -m benchmarks.scale --output docs
 
 chaos: $(READY) ## Faults under load, then every promise is checked; DURATION= seconds, SEED=; else 10 minutes and a report
