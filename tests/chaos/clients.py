@@ -100,6 +100,10 @@ class Clients:
         self._subscriber("generations", Habits("earliest", optimization_pb2.GenerationFilter(), events=50))
         own = optimization_pb2.GenerationFilter(run_ids=[self._arena.runs[0].run_id])
         self._subscriber("generations-of-a-run", Habits("latest", own, events=20))
+        wanted = an_anomaly_filter(self._arena.model_ids, self._rng)
+        self._sdk_subscriber("sdk-anomalies-current", "current", wanted)
+        self._sdk_subscriber("sdk-anomalies-earliest", "earliest", anomalies_pb2.AnomalyFilter())
+        self._sdk_subscriber("sdk-generations", "earliest", optimization_pb2.GenerationFilter())
 
     def _publish(self) -> None:
         arena, rng = self._arena, self._rng
@@ -163,8 +167,9 @@ class Clients:
         self._follow(subscriber)
         return subscriber
 
-    def _sdk_subscriber(self, name: str, start: Start, wanted: pb.SignalFilter) -> None:
-        self._follow(SdkSubscriber(name, self._arena.recordings[SIGNAL], self._arena.targets, start, wanted))
+    def _sdk_subscriber(self, name: str, start: Start, wanted: Message) -> None:
+        recording = self._arena.recordings[noun_of(wanted)]
+        self._follow(SdkSubscriber(name, recording, self._arena.targets, start, wanted))
 
     def _poll(self, ledger: Ledger, wanted: Message) -> None:
         recording = self._arena.recordings[noun_of(wanted)]

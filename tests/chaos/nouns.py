@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from google.protobuf.message import Message
 from grpc import aio
 
+from ai_grpc.client import AnomalySubscriber, GenerationSubscriber, SignalSubscriber
 from ai_grpc.v1 import anomalies_pb2, optimization_pb2, signals_pb2
 from ai_grpc.v1.anomalies_pb2_grpc import AnomalyServiceStub
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
@@ -16,7 +17,8 @@ from tests.chaos.history import Seen, Sent
 
 
 class Noun(NamedTuple):
-    """A noun that has a stream. `own` is what the server adds to the message, `kinds` what happens to it in the log."""
+    """A noun that has a stream. `own` is what the server adds to the message, `kinds` what happens to it in the log,
+    and `sdk` the subscriber of the SDK."""
 
     field: str
     plural: str
@@ -28,6 +30,7 @@ class Noun(NamedTuple):
     request: type[Any]
     response: type[Any]
     subscribe: Callable[[aio.Channel], Callable[[Any], Any]]
+    sdk: type[Any]
 
 
 SIGNAL: Final = Noun(
@@ -41,6 +44,7 @@ SIGNAL: Final = Noun(
     signals_pb2.SubscribeSignalsRequest,
     signals_pb2.SubscribeSignalsResponse,
     lambda channel: SignalServiceStub(channel).SubscribeSignals,
+    SignalSubscriber,
 )
 ANOMALY: Final = Noun(
     "anomaly",
@@ -53,6 +57,7 @@ ANOMALY: Final = Noun(
     anomalies_pb2.SubscribeAnomaliesRequest,
     anomalies_pb2.SubscribeAnomaliesResponse,
     lambda channel: AnomalyServiceStub(channel).SubscribeAnomalies,
+    AnomalySubscriber,
 )
 GENERATION: Final = Noun(
     "generation",
@@ -65,6 +70,7 @@ GENERATION: Final = Noun(
     optimization_pb2.SubscribeGenerationsRequest,
     optimization_pb2.SubscribeGenerationsResponse,
     lambda channel: OptimizationServiceStub(channel).SubscribeGenerations,
+    GenerationSubscriber,
 )
 NOUNS: Final = (SIGNAL, ANOMALY, GENERATION)
 _OF: Final = {kind: noun for noun in NOUNS for kind in (noun.message, noun.wanted)}

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
+
+from google.protobuf.message import Message as Protobuf
 
 from ai_grpc import errors
-from ai_grpc.client import SignalSubscriber
 from ai_grpc.client.options import Start
-from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from tests.chaos.history import Message, Position, Stream
-from tests.chaos.nouns import SIGNAL
+from tests.chaos.nouns import noun_of
 from tests.chaos.recording import Recording, position_of
 
 HEARTBEAT: Final = timedelta(seconds=0.3)
@@ -22,10 +22,8 @@ HEARTBEAT: Final = timedelta(seconds=0.3)
 class SdkSubscriber:
     """Reads for as long as it runs. When its position expired it starts again at the earliest, under a new name."""
 
-    def __init__(
-        self, name: str, recording: Recording, targets: Sequence[str], start: Start, wanted: pb.SignalFilter
-    ) -> None:
-        self.name, self.noun, self._recording, self._targets = name, SIGNAL, recording, targets
+    def __init__(self, name: str, recording: Recording, targets: Sequence[str], start: Start, wanted: Protobuf) -> None:
+        self.name, self.noun, self._recording, self._targets = name, noun_of(wanted), recording, targets
         self._start, self._wanted = start, wanted
         self.taken: Position | None = None
         self._current = False
@@ -48,7 +46,7 @@ class SdkSubscriber:
                 self._recording.closed(stream)
 
     async def _follow(self, stream: Stream, start: Start) -> None:
-        async with SignalSubscriber(
+        async with self.noun.sdk(
             self._targets,
             start=start,
             filter=self._wanted,
@@ -68,7 +66,7 @@ class SdkSubscriber:
                 position = Position(epoch, seen.sequence)
                 self._recording.noted(stream, Message(time.monotonic(), "batch", position, (seen,)))
 
-    def _catch_up(self, stream: Stream, subscriber: SignalSubscriber) -> None:
+    def _catch_up(self, stream: Stream, subscriber: Any) -> None:
         """Writes down where the first part of `current` ended."""
         if stream.start == "current" and subscriber.caught_up.is_set() and not self._current:
             self._current = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from grpc import aio
 
@@ -13,8 +13,6 @@ from ai_grpc import errors
 from ai_grpc.client.channel import Route
 from ai_grpc.client.status import FAILURES, error_of_call, may_be_repeated
 from ai_grpc.v1 import errors_pb2, streams_pb2
-from ai_grpc.v1 import signals_pb2 as pb
-from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 
 _CONNECT_TIMEOUT: Final = 10.0
 _CLOSE_TIMEOUT: Final = 1.0
@@ -22,23 +20,32 @@ _MISSED_HEARTBEATS: Final = 3
 LONGEST_AHEAD: Final = 15.0
 
 
+class Stream(NamedTuple):
+    """A stream of the service. The requests of all have the same fields but for the filter, and so have the responses
+    but for the events; `begins` tells the events that bring something new from those that end it."""
+
+    request: type[Any]
+    open: Callable[[aio.Channel], Callable[[Any], Any]]
+    begins: Callable[[Any], bool] = lambda event: True
+
+
 class Messages:
-    """Opens a stream with `request()` whenever there is none; a stream that is silent for too long is none.
+    """Opens the stream with `request()` whenever there is none; a stream that is silent for too long is none.
 
     `caught_up` is set while the stream is live: while no past event is still to come.
     """
 
-    def __init__(self, route: Route, request: Callable[[], pb.SubscribeSignalsRequest]) -> None:
+    def __init__(self, route: Route, stream: Stream, request: Callable[[], Any]) -> None:
         self.caught_up = asyncio.Event()
-        self._route, self._request = route, request
+        self._route, self._stream, self._request = route, stream, request
         self._channel: aio.Channel | None = None
-        self._call: aio.UnaryStreamCall[pb.SubscribeSignalsRequest, pb.SubscribeSignalsResponse] | None = None
-        self._reading: asyncio.Task[object] | None = None
+        self._call: aio.UnaryStreamCall[Any, Any] | None = None
+        self._reading: asyncio.Task[Any] | None = None
         self._patience = _CONNECT_TIMEOUT
         self._ahead_since: float | None = None
         self._closed = False
 
-    async def next(self) -> pb.SubscribeSignalsResponse:
+    async def next(self) -> Any:
         """The next message but Closing. May be cancelled and called again: nothing is lost.
 
         Raises StopAsyncIteration when it is closed, and the service's errors that no repetition cures.
@@ -61,7 +68,7 @@ class Messages:
         self._closed = True
         await self._disconnect()
 
-    async def _read(self) -> pb.SubscribeSignalsResponse:
+    async def _read(self) -> Any:
         if self._reading is None:
             await self._connect()
         call, reading = self._call, self._reading
@@ -78,7 +85,7 @@ class Messages:
             message = reading.result()
         except FAILURES as failure:
             raise error_of_call(failure) from None
-        if not isinstance(message, pb.SubscribeSignalsResponse):
+        if message is aio.EOF:
             raise _broken("the server ended the stream")
         if message.HasField("closing"):
             raise _closing(message.closing)
@@ -87,7 +94,7 @@ class Messages:
 
     async def _connect(self) -> None:
         self._channel = await self._route.connect()
-        self._call = SignalServiceStub(self._channel).SubscribeSignals(self._request())
+        self._call = self._stream.open(self._channel)(self._request())
         self._patience = _CONNECT_TIMEOUT
         self._reading = asyncio.ensure_future(self._call.read())
 
@@ -101,7 +108,7 @@ class Messages:
             if reading.done() and not reading.cancelled():
                 reading.exception()
 
-    def _hear(self, message: pb.SubscribeSignalsResponse) -> None:
+    def _hear(self, message: Any) -> None:
         match message.WhichOneof("event"):
             case "started":
                 interval = message.started.heartbeat_interval

@@ -7,38 +7,42 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import grpc
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.client.channel import Route
 from ai_grpc.client.clock import ServerClock
-from ai_grpc.client.messages import Messages
+from ai_grpc.client.messages import Messages, Stream
 from ai_grpc.client.options import Start
-from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 
 
-class SignalSubscriber:
-    """Yields the events of the log, from a start or after a position, for as long as it is iterated over.
+class Event(Protocol):
+    """What the events of all streams have."""
 
-    ```python
-    async with SignalSubscriber(
-        "localhost:50051",
-        start="current",
-        position=load_position(),
-        filter=pb.SignalFilter(symbols=["EURUSD"]),
-        max_age=timedelta(seconds=30),
-    ) as subscriber:
-        async for event in subscriber:
-            trade(event)
-            save_position(subscriber.position)
-    ```
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def commit_time(self) -> Timestamp: ...
+
+
+E = TypeVar("E", bound=Event)
+F = TypeVar("F", bound=Message)
+
+
+class Subscriber(Generic[E, F]):
+    """Yields the events of a stream, from a start or after a position, for as long as it is iterated over.
 
     When the connection breaks or falls silent, it goes on after the last event, at the next target: nothing is missed
     and nothing comes twice. Errors that no repetition cures, such as POSITION_EXPIRED, are raised as one of
-    `ai_grpc.errors`. A wait for the next event may be cancelled and begun again.
+    `ai_grpc.errors`. A wait for the next event may be cancelled and begun again. What is new but older than `max_age`
+    is skipped and counted; what ends something is not.
     """
+
+    stream: ClassVar[Stream]
 
     def __init__(
         self,
@@ -46,27 +50,23 @@ class SignalSubscriber:
         *,
         start: Start = "latest",
         position: streams_pb2.Position | None = None,
-        filter: pb.SignalFilter | None = None,
+        filter: F | None = None,
         max_age: timedelta | None = None,
         heartbeat_interval: timedelta = timedelta(seconds=5),
         max_batch_size: int = 0,
         subscriber_id: str = "",
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        if isinstance(start, datetime) and start.tzinfo is None:
-            raise ValueError("start has no time zone")
         self.skipped = 0
-        self._start, self._max_age = start, math.inf if max_age is None else max_age.total_seconds()
+        self._start, self._max_age = self._checked(start), math.inf if max_age is None else max_age.total_seconds()
         self._epoch = position.epoch if position else ""
         self._sequence = position.sequence if position else None
-        self._options = pb.SubscribeSignalsRequest(
-            filter=filter, max_batch_size=max_batch_size, subscriber_id=subscriber_id
-        )
+        self._options = self.stream.request(filter=filter, max_batch_size=max_batch_size, subscriber_id=subscriber_id)
         self._options.heartbeat_interval.FromTimedelta(heartbeat_interval)
-        self._messages = Messages(Route(targets, credentials), self._request)
-        self._events: Iterator[pb.SignalEvent] = iter(())
+        self._messages = Messages(Route(targets, credentials), self.stream, self._request)
+        self._events: Iterator[E] = iter(())
         self._batch_end: int | None = None
-        self._in_hand: pb.SignalEvent | None = None
+        self._in_hand: E | None = None
         self._clock = ServerClock()
 
     @property
@@ -92,17 +92,17 @@ class SignalSubscriber:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> pb.SignalEvent:
+    async def __anext__(self) -> E:
         while (event := self.next_at_hand()) is None:
             await self.receive()
         return event
 
-    def next_at_hand(self) -> pb.SignalEvent | None:
+    def next_at_hand(self) -> E | None:
         """The next event if it has been received already. The one before is done with."""
         if self._in_hand is not None:
             self._sequence, self._in_hand = self._in_hand.sequence, None
         for event in self._events:
-            if event.kind != pb.SignalEvent.KIND_PUBLISHED or self._clock.age(event.commit_time) <= self._max_age:
+            if self._clock.age(event.commit_time) <= self._max_age or not self.stream.begins(event):
                 self._in_hand = event
                 return event
             self.skipped += 1
@@ -134,9 +134,19 @@ class SignalSubscriber:
     ) -> None:
         await self.close()
 
-    def _request(self) -> pb.SubscribeSignalsRequest:
+    def _checked(self, start: Start) -> Start:
+        if isinstance(start, datetime) and start.tzinfo is None:
+            raise ValueError("start has no time zone")
+        fields = self.stream.request.DESCRIPTOR.oneofs_by_name["start"].fields
+        starts = [field.name for field in fields if field.name != "after"]
+        if ("published_after" if isinstance(start, datetime) else start) not in starts:
+            choices = ", ".join(starts).replace("published_after", "a datetime")
+            raise ValueError(f"start must be one of {choices}")
+        return start
+
+    def _request(self) -> Any:
         """How the stream is opened now."""
-        request = pb.SubscribeSignalsRequest()
+        request = self.stream.request()
         request.CopyFrom(self._options)
         if position := self.position:
             request.after.CopyFrom(position)

@@ -15,7 +15,7 @@ from ai_grpc.client.background import BACKGROUND
 from ai_grpc.client.options import SubscriberOptions
 from ai_grpc.client.publication import Published
 from ai_grpc.client.publisher import SignalPublisher
-from ai_grpc.client.subscriber import SignalSubscriber
+from ai_grpc.client.subscribers import SignalSubscriber
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 
