@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format protos schema bench bench-quick bench-scale chaos fuzz soak breaking clean
+.PHONY: help setup demo serve test lint format protos schema bench bench-quick bench-scale chaos bugs fuzz soak breaking clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ demo: $(READY) ## A model, the exchange and a bot on real prices; under two minu
 serve: $(READY) ## The server on port 50051, with an embedded PostgreSQL unless DATABASE_URL is set
 	@$(BIN)/ai-grpc serve
 
-test: $(READY) ## All tests on a real PostgreSQL; about five minutes
+test: $(READY) ## The tests, on a real PostgreSQL; about five minutes
 	@$(BIN)/pytest --numprocesses 3 --dist worksteal
 
 lint: $(READY) ## ruff, mypy --strict, import-linter, buf
@@ -67,6 +67,9 @@ bench-scale: $(READY) ## Reads from millions of rows, with their plans; writes d
 
 chaos: $(READY) ## Faults under load, then every promise is checked; DURATION= seconds, SEED=; else 10 minutes and a report
 	@$(BIN)/python -m tests.chaos --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED)) $(if $(DURATION),,--report)
+
+bugs: $(READY) ## All seeded bugs, each of which a short chaos must bring to light; three minutes
+	@$(BIN)/pytest --long --numprocesses 2 tests/chaos
 
 fuzz: $(READY) ## Every RPC, with 200,000 hostile inputs (INPUTS=, SEED=)
 	@$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),200000) $(if $(SEED),--seed $(SEED))

@@ -38,6 +38,7 @@ BUGS: Final = (
         preparation=WITHOUT_KEY,
         sql=(Edit(TRIGGER, LOCK, ""), Edit(TRIGGER, UNIQUE, ";")),
         ledger=EVENTS,
+        quick=False,
     ),
     Bug(
         "events_numbered_at_once",
@@ -51,6 +52,7 @@ BUGS: Final = (
         ),
         python=TOLERANT,
         ledger=EVENTS,
+        quick=False,
     ),
     Bug(
         "events_locked_at_once",
@@ -59,6 +61,7 @@ BUGS: Final = (
         faults=("F10",),
         preparation=AT_ONCE,
         ledger=EVENTS,
+        quick=False,
     ),
     Bug(
         "events_head_and_lock_in_one_statement",
@@ -69,6 +72,7 @@ BUGS: Final = (
             Edit(TRIGGER, "now FROM ai_trading", "now FROM pg_advisory_xact_lock(4711001, 3), ai_trading"),
         ),
         ledger=EVENTS,
+        quick=False,
     ),
     Bug(
         "reported_again",
@@ -76,6 +80,7 @@ BUGS: Final = (
         reveals=("I4", "I18"),
         preparation=REPORTED_AGAIN,
         ledger=EVENTS,
+        quick=False,
     ),
     Bug(
         "resolved_again",
@@ -107,6 +112,7 @@ BUGS: Final = (
             Edit("ai_trading.trim_event_log", "l.sequence <= m.floor", "l.commit_time <= moment"),
         ),
         ledger=EVENTS,
+        quick=False,
     ),
     Bug(
         "events_without_poll",
@@ -117,6 +123,7 @@ BUGS: Final = (
             Edit("ai_grpc.exchange.tail:Tail._follow", "asyncio.timeout(self._poll_interval)", "asyncio.timeout(None)"),
         ),
         ledger=EVENTS,
+        quick=False,
     ),
     Bug(
         "events_resumed_one_too_far",
@@ -125,6 +132,7 @@ BUGS: Final = (
         faults=("F8",),
         python=(Edit(START, AFTER, "return request.after.sequence + 1"),),
         ledger=EVENTS,
+        quick=False,
     ),
     Bug(
         "events_replayed_without_filter",
@@ -145,5 +153,6 @@ BUGS: Final = (
         reveals=("I8", "I20"),
         python=(Edit(NEXT, ACTIVE, f"{ACTIVE}\n{' ' * 12}through = max(through, self.head)"),),
         ledger=EVENTS,
+        quick=False,
     ),
 )

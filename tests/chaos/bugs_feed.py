@@ -45,6 +45,7 @@ BUGS: Final = (
         reveals=("I7", "I9", "I10"),
         faults=("F8",),
         python=(Edit(START, AFTER, "return max(request.after.sequence - 1, 0)"),),
+        quick=False,
     ),
     Bug(
         "resume_one_too_far",
@@ -69,6 +70,7 @@ BUGS: Final = (
         reveals=("I12",),
         faults=("F18",),
         python=(Edit(CHECK, "        self._check_epoch(epoch)\n", ""),),
+        quick=False,
     ),
     Bug(
         "position_ahead",
@@ -76,6 +78,7 @@ BUGS: Final = (
         reveals=("I12",),
         faults=("F18",),
         python=(Edit(CHECK, "while sequence > self.head:", "while False:"),),
+        quick=False,
     ),
     Bug(
         "filter_without_confidence",

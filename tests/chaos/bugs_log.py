@@ -49,6 +49,7 @@ BUGS: Final = (
             Edit(EXPIRE, "RETURN head + count", f"RETURN {LAST}"),
         ),
         python=TOLERANT,
+        quick=False,
     ),
     Bug(
         "numbers_without_lock_seen",
@@ -82,6 +83,7 @@ BUGS: Final = (
         reveals=("I3", "I5"),
         preparation=WITHOUT_KEY,
         sql=(Edit(APPEND, LOCK + HEAD, HEAD + LOCK),),
+        quick=False,
     ),
     Bug(
         "dedupe_outside_lock",

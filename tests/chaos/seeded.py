@@ -13,7 +13,7 @@ class Bug:
     """A bug: the edits that make it, the invariants of which at least one reveals it, and the faults that it needs.
 
     `preparation` is SQL that is run before the functions are edited. `ledger` is the log in which it shows. A bug that
-    is not `quick` needs a long run.
+    is not `quick` has one beside it that is, of the same code or of the same kind.
     """
 
     name: str

@@ -13,7 +13,7 @@ from tests.chaos.edits import Edit, edited
 from tests.chaos.ledgers import LEDGERS, Ledger
 from tests.chaos.seeded import Bug
 
-QUICK = [bug for bug in BUGS.values() if bug.quick]
+CASES = [pytest.param(bug, id=bug.name, marks=[] if bug.quick else [pytest.mark.long]) for bug in BUGS.values()]
 
 
 @pytest.mark.parametrize("ledger", LEDGERS, ids=lambda ledger: ledger.name)
@@ -25,7 +25,7 @@ async def test_product_as_it_is_breaks_nothing(
     assert not violations, "\n".join(map(str, violations))
 
 
-@pytest.mark.parametrize("bug", QUICK, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", CASES)
 async def test_bug_is_found(database: str, tmp_path: Path, bug: Bug) -> None:
     history = await drill(database, tmp_path, bug.name, bug.faults, bug.ledger)
     found = {violation.invariant for violation in check(history)}

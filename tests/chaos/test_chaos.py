@@ -12,7 +12,7 @@ SECONDS = 30
 LEAST = {SIGNAL: 500, ANOMALY: 300, GENERATION: 20}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 async def test_no_promise_is_broken_by_faults(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = await run(Plan(seed, SECONDS, ()), names(), print)
     arena = outcome.arena
