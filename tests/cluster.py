@@ -30,13 +30,16 @@ REAPER: Final = 'cat; "$1/pg_ctl" --pgdata "$2/data" --mode immediate stop; rm -
 
 
 class Cluster:
-    """A server that tests may stop and start at will: the same port and the same data, fsync on."""
+    """A server that tests may stop and start at will: the same port and the same data, fsync on.
 
-    def __init__(self, bin_directory: Path | None = None) -> None:
+    `folder` is where its files are: in that for temporary ones unless it says otherwise.
+    """
+
+    def __init__(self, bin_directory: Path | None = None, folder: Path | None = None) -> None:
         self.bin = bin_directory or binaries()
         self.port = free_port()
         self._user = unprivileged()
-        self._home = Path(tempfile.mkdtemp(prefix="ai-grpc-postgres-"))
+        self._home = Path(tempfile.mkdtemp(prefix="ai-grpc-postgres-", dir=folder))
         if self._user:
             os.chown(self._home, self._user["user"], self._user["group"])
         self._reaper = subprocess.Popen(

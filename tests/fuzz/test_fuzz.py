@@ -10,7 +10,7 @@ from tests.fuzz.findings import Result
 from tests.fuzz.target import target_on
 
 # For each method.
-INPUTS: Final = 75
+INPUTS: Final = 110
 FEW: Final = 50
 FAULTY: Final = [f"ai_grpc.v1.{name}Service" for name in ("Model", "Signal", "Training")]
 SEED: Final = 3
