@@ -56,7 +56,7 @@ breaking: $(READY) ## Breaking changes of the contract against main
 schema: $(READY) ## sql/schema.sql from sql/migrations
 	@$(BIN)/python -m tests.schema
 
-bench: $(READY) ## Speed, as ratios to ceilings and peers of the same run; writes docs/benchmarks.md; 15 minutes
+bench: $(READY) ## Speed, as ratios to ceilings and peers of the same run; writes docs/benchmarks.md; 11 minutes
 	@$(BIN)/python -m benchmarks --output docs
 
 bench-quick: $(READY) ## The main rows of it, in two minutes
