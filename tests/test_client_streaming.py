@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,6 +78,31 @@ async def test_bytes_that_are_no_message_end_a_stream_after_what_came_before(dat
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert details(error)[:3] == ("INVALID_FIELD", {}, ["request"])
         assert [episode.episode_number for episode in await the_episodes(channel, session_id)] == [1]
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending(database: str, tmp_path: Path) -> None:
+    async with serving(database, tmp_path / "log") as server, grpc.aio.insecure_channel(server.target) as channel:
+        session_id = await a_running_session(channel)
+        large = encoded(an_episode(session_id, episode_end_reason="x" * 3 * 1024 * 1024))
+        # If the call ended in the midst of a write, one client of five would be told INTERNAL.
+        for _ in range(30):
+            error = await refusal(send(channel, b"", large, large))
+            assert details(error)[:3] == ("INVALID_FIELD", {}, ["requests[0].episodes"])
+
+
+async def test_a_client_that_goes_on_for_ever_is_refused_all_the_same(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ai_grpc.access")
+    async with an_exchange(database) as channel:
+        request = pb.AddEpisodesRequest(episodes=[an_episode(await a_running_session(channel), 0)])
+        stream = TrainingServiceStub(channel).AddEpisodes(metadata=MINE)
+        # The client may learn of the end in a write, and then not why.
+        with suppress(grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
+            while True:
+                await stream.write(request)
+                await asyncio.sleep(0.01)
+        assert await logged(caplog, "INVALID_ARGUMENT INVALID_FIELD")
 
 
 async def test_a_fault_of_the_server_stays_in_its_log(database: str, caplog: pytest.LogCaptureFixture) -> None:

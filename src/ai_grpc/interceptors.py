@@ -24,10 +24,10 @@ from ai_grpc.errors import (
     ResourceExhausted,
     Violation,
     database_unavailable,
-    draining,
 )
 from ai_grpc.logs import AccessLog
 from ai_grpc.statuses import rich_status
+from ai_grpc.uploads import Upload
 from ai_grpc.v1 import errors_pb2
 from ai_grpc.violations import refused
 
@@ -81,11 +81,10 @@ class GuardedServer:
 
     def _wrap(self, method: str, handler: Any) -> Any:
         changes: dict[str, Any] = {"request_deserializer": _parser(handler.request_deserializer)}
-        if not handler.response_streaming:
-            kind = "stream_unary" if handler.request_streaming else "unary_unary"
-            parsed = self._each_until_closing if handler.request_streaming else _parsed
-            timeout = self._lifetime if handler.request_streaming else self._timeout
-            changes[kind] = self._unary(method, getattr(handler, kind), parsed, timeout)
+        if not handler.response_streaming and handler.request_streaming:
+            changes["stream_unary"] = self._unary(method, self._upload(handler.stream_unary), self._lifetime)
+        elif not handler.response_streaming:
+            changes["unary_unary"] = self._unary(method, _parsing(handler.unary_unary), self._timeout)
         elif handler.request_streaming:
             changes["stream_stream"] = self._stream(method, handler.stream_stream, _each_parsed)
         else:
@@ -95,7 +94,7 @@ class GuardedServer:
         return handler._replace(**changes)
 
     def _unary(
-        self, method: str, inner: Callable[..., Awaitable[Any]], parsed: Callable[[Any], Any], timeout: float
+        self, method: str, inner: Callable[[Any, Context], Awaitable[Any]], timeout: float
     ) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
             with Access(self._access_log, method, context) as access:
@@ -104,7 +103,7 @@ class GuardedServer:
                 self._calls += 1
                 try:
                     async with asyncio.timeout(timeout) as bound:
-                        return await inner(parsed(request), context)
+                        return await inner(request, context)
                 except grpc.aio.AbortError:
                     raise
                 except Exception as exception:  # the table has an answer to each; only cancellation passes
@@ -117,22 +116,12 @@ class GuardedServer:
 
         return call
 
-    async def _each_until_closing(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """The requests, parsed. Raises Unavailable when the server is closing, for their answer waits for the last."""
-        goodbye = asyncio.create_task(self._closing.wait())
-        reading: asyncio.Future[Any] = goodbye
-        try:
-            while True:
-                reading = asyncio.ensure_future(anext(requests, None))
-                await asyncio.wait([reading, goodbye], return_when=asyncio.FIRST_COMPLETED)
-                if not reading.done():
-                    raise draining()
-                if (request := reading.result()) is None:
-                    return
-                yield _parsed(request)
-        finally:
-            goodbye.cancel()
-            reading.cancel()
+    def _upload(self, inner: Callable[..., Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def call(requests: AsyncIterator[Any], context: Context) -> Any:
+            async with Upload(requests, _parsed, self._closing) as upload:
+                return await inner(upload.each(), context)
+
+        return call
 
     def _stream(
         self, method: str, inner: Callable[..., AsyncIterator[Any]], parsed: Callable[[Any], Any]
@@ -216,6 +205,10 @@ def _parsed(request: Any) -> Any:
             Violation("request", "cannot be parsed: it is no message of this method, or nested too deep")
         )
     return request
+
+
+def _parsing(inner: Callable[..., Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
+    return lambda request, context: inner(_parsed(request), context)
 
 
 async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:

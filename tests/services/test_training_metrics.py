@@ -159,6 +159,8 @@ FAULTS: Final[list[tuple[list[Series], dict[str, Any], list[str]]]] = [
     ([], {"rate": math.nan}, ["facts"]),
     ([], {"text": "\0"}, ["facts"]),
     ([], {"rate": 1, "losses": [0.5]}, ["facts.losses"]),
+    # Whole, the name would be more than the trailers that a client takes.
+    ([], {"é" * 6000: [0.5]}, [f"facts.{'é' * 97}"]),
 ]
 
 
