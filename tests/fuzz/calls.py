@@ -73,8 +73,7 @@ def _refusal_fault(error: grpc.aio.AioRpcError, sent: Input) -> str:
         return f"{error.code().name}: {error.details()}"
     if not sent.method.is_ours:
         return ""
-    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and max(map(len, sent.messages), default=0) > MAX_MESSAGE:
-        # gRPC itself says so, without details.
+    if _is_too_large(error, sent):
         return ""
     try:
         found = details(error)
@@ -87,10 +86,18 @@ def _refusal_fault(error: grpc.aio.AioRpcError, sent: Input) -> str:
     return ""
 
 
+def _is_too_large(error: grpc.aio.AioRpcError, sent: Input) -> bool:
+    """Whether gRPC itself says so, without details."""
+    too_large = any(len(message) > MAX_MESSAGE for message in sent.messages)
+    return too_large and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 def _refused_requests(error: grpc.aio.AioRpcError, sent: Input) -> frozenset[int]:
     """Which messages are not written for sure. Of those with one answer in all, these are the one at fault and whatever
     comes after it; without its number only a single one is known to be it."""
     count = len(sent.messages)
+    if _is_too_large(error, sent):
+        return frozenset(range(next(n for n, message in enumerate(sent.messages) if len(message) > MAX_MESSAGE), count))
     if count == 1 or not sent.method.is_ours or not (found := PLACE.match(" ".join(details(error).fields))):
         return frozenset(range(count) if count == 1 else ())
     return frozenset(range(int(found[1]), count))
