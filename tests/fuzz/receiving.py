@@ -48,14 +48,15 @@ async def _read_some(call: Any, responses: list[bytes]) -> None:
 
 
 async def _upload(method: Any, messages: Sequence[bytes]) -> bytes:
-    """All messages at once. When gRPC itself ends the stream, for one is too large, the client may lose the status:
-    then once more."""
+    """All messages at once. When gRPC itself ends the stream, for one is too large, the client loses the status in the
+    write of the next: then once more without those that follow."""
     try:
         return bytes(await method(iter(messages), timeout=CALL_SECONDS))
     except grpc.aio.AioRpcError as error:
-        if (error.code(), error.details()) != BROKEN_WRITE or max(map(len, messages)) <= MAX_MESSAGE:
+        too_large = next((n for n, message in enumerate(messages) if len(message) > MAX_MESSAGE), None)
+        if (error.code(), error.details()) != BROKEN_WRITE or too_large is None:
             raise
-    return bytes(await method(iter(messages), timeout=CALL_SECONDS))
+    return bytes(await method(iter(messages[: too_large + 1]), timeout=CALL_SECONDS))
 
 
 async def _exchange(method: Any, sent: Input, responses: list[bytes]) -> None:
