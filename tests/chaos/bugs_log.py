@@ -96,7 +96,8 @@ BUGS: Final = (
                 APPEND,
                 LOCK,
                 "  known := ARRAY(SELECT s.signal_id FROM ai_trading.ai_signals AS s "
-                f"WHERE s.signal_id = ANY (signal_ids));\n{LOCK}",
+                # Commits may be quick: it shows when another one comes in between.
+                f"WHERE s.signal_id = ANY (signal_ids));\n  PERFORM pg_sleep(0.02);\n{LOCK}",
             ),
             Edit(
                 APPEND, "ON old.signal_id = g.signal_id", "ON old.signal_id = g.signal_id AND g.signal_id = ANY (known)"
@@ -112,7 +113,7 @@ BUGS: Final = (
         "end_without_lock",
         "A change of state takes its number without the lock.",
         reveals=("I19",),
-        sql=(Edit(END, LOCK, ""),),
+        sql=(Edit(END, LOCK + HEAD, f"{HEAD}  PERFORM pg_sleep(0.02);\n"),),
     ),
     Bug(
         "trim_without_floor",
