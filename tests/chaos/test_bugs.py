@@ -12,7 +12,9 @@ from tests.chaos.drill import drill
 from tests.chaos.edits import Edit, edited
 from tests.chaos.ledgers import LEDGERS, Ledger
 from tests.chaos.seeded import Bug
+from tests.conftest import a_database, at
 
+DRILLS = 3
 CASES = [pytest.param(bug, id=bug.name, marks=[] if bug.quick else [pytest.mark.long]) for bug in BUGS.values()]
 
 
@@ -26,10 +28,18 @@ async def test_product_as_it_is_breaks_nothing(
 
 
 @pytest.mark.parametrize("bug", CASES)
-async def test_bug_is_found(database: str, tmp_path: Path, bug: Bug) -> None:
-    history = await drill(database, tmp_path, bug.name, bug.faults, bug.ledger)
-    found = {violation.invariant for violation in check(history)}
-    assert found & set(bug.reveals), f"{bug.sentence} It broke {found or 'nothing'}, not one of {bug.reveals}."
+async def test_bug_is_found(postgres: str, template: str, tmp_path: Path, bug: Bug) -> None:
+    found: set[str] = set()
+    # Where the processors are busy, nothing may be in the way of anything in one drill.
+    for number in range(DRILLS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with a_database(postgres, template) as name:
+            history = await drill(at(postgres, name), folder, bug.name, bug.faults, bug.ledger)
+        found |= {violation.invariant for violation in check(history)}
+        if found & set(bug.reveals):
+            return
+    pytest.fail(f"{bug.sentence} It broke {found or 'nothing'}, not one of {bug.reveals}.")
 
 
 @pytest.mark.parametrize("text", ["", "lock; lock;"])
