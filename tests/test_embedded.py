@@ -14,7 +14,7 @@ import time
 import uuid
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -68,12 +68,15 @@ def postmaster(data_dir: Path) -> int | None:
     return int(file.read_text().split()[0]) if file.exists() else None
 
 
-@asynccontextmanager
-async def process_inside(data_dir: Path) -> AsyncIterator[Process]:
+def process_inside(data_dir: Path) -> AbstractAsyncContextManager[Process]:
     """A process that uses the embedded server until its input ends."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", STAY_INSIDE, str(data_dir), stdin=PIPE, stdout=PIPE
-    )
+    return program(STAY_INSIDE, str(data_dir))
+
+
+@asynccontextmanager
+async def program(code: str, argument: str) -> AsyncIterator[Process]:
+    """A process that has said a first line, and goes on when its input ends."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, argument, stdin=PIPE, stdout=PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -192,25 +195,16 @@ def test_root_is_told_whom_postgresql_runs_as(data_dir: Path, caplog: pytest.Log
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
-def test_processes_that_start_together_on_a_new_machine_make_one_user() -> None:
+async def test_processes_that_start_together_on_a_new_machine_make_one_user() -> None:
     user = f"test{uuid.uuid4().hex[:12]}"
-    command = [sys.executable, "-c", ASK_WHOM_IT_RUNS_AS, user]
-    pipe = subprocess.PIPE
-    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(6)]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            process.stdout.readline()
+    async with AsyncExitStack() as stack:
+        stack.callback(subprocess.run, ["userdel", user], check=True, timeout=SECONDS, capture_output=True)
+        processes = [await stack.enter_async_context(program(ASK_WHOM_IT_RUNS_AS, user)) for _ in range(6)]
         for process in processes:
             assert process.stdin is not None
             process.stdin.close()
-            process.stdin = None
-        answers = [process.communicate(timeout=SECONDS) for process in processes]
-        assert {answer for answer, _ in answers} == {f"{pwd.getpwnam(user).pw_uid}\n"}, answers
-    finally:
-        for process in processes:
-            process.kill()
-        subprocess.run(["userdel", user], check=True, timeout=SECONDS, capture_output=True)
+        answers = [await asyncio.wait_for(process.communicate(), SECONDS) for process in processes]
+        assert {answer for answer, _ in answers} == {f"{pwd.getpwnam(user).pw_uid}\n".encode()}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")

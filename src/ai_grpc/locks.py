@@ -21,6 +21,6 @@ def lock(file: IO[str], seconds: float = 0) -> bool:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(PAUSE)
+            time.sleep(PAUSE)  # blocks: see above
         else:
             return True

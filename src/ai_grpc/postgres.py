@@ -97,7 +97,7 @@ class Server:
             elif time.monotonic() > deadline:
                 raise ConfigurationError(f"the embedded PostgreSQL is still recovering: start again; see {self._log}")
             else:
-                time.sleep(0.1)  # as in embedded
+                time.sleep(0.1)  # blocks, as locks.lock does
 
     def stop(self) -> None:
         """Ends all sessions and stops the server in good order."""

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from ai_grpc.app import running
+from ai_grpc.client.subscriber import E, Subscriber
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.signals import TEST_SECONDS, a_signal, an_active_model, chosen
 
@@ -28,6 +29,12 @@ class Exchange(NamedTuple):
     def signals(self, count: int) -> list[pb.Signal]:
         """So many signals."""
         return [self.signal() for _ in range(count)]
+
+
+async def take(subscriber: Subscriber[E, Any], count: int) -> list[E]:
+    """The next events, so many."""
+    async with asyncio.timeout(30):
+        return [await anext(subscriber) for _ in range(count)]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ai_grpc.errors import FailedPrecondition, InvalidArgument, OutOfRange
 from ai_grpc.v1 import errors_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
-from tests.client.conftest import Exchange
+from tests.client.conftest import Exchange, take
 from tests.server import serving
 from tests.signals import a_signal, an_active_model, ending, execute, publish
 from tests.streams import sequences
@@ -32,7 +32,7 @@ async def test_events_come_once_and_in_order(exchange: Exchange) -> None:
     await publish(exchange.channel, *signals[:1000])
     await publish(exchange.channel, *signals[1000:])
     async with SignalSubscriber(exchange.target, start="earliest") as subscriber:
-        events = await _take(subscriber, 1200)
+        events = await take(subscriber, 1200)
         assert [event.signal.signal_id for event in events] == [each.signal_id for each in signals]
         assert sequences(events) == list(range(1, 1201))
         await asyncio.wait_for(_until_caught_up(subscriber), 10)
@@ -49,7 +49,7 @@ async def test_the_position_is_that_of_the_last_event_done_with(exchange: Exchan
             assert subscriber.position.sequence == done
         kept = subscriber.position
     async with SignalSubscriber(exchange.target, position=kept) as resumed:
-        assert sequences(await _take(resumed, 7)) == list(range(4, 11))
+        assert sequences(await take(resumed, 7)) == list(range(4, 11))
 
 
 async def test_the_position_moves_while_nothing_matches(exchange: Exchange) -> None:
@@ -69,7 +69,7 @@ async def test_it_begins_where_it_is_told(exchange: Exchange) -> None:
     await asyncio.sleep(0.01)
     await publish(exchange.channel, *exchange.signals(2))
     async with SignalSubscriber(exchange.target, start=moment) as subscriber:
-        assert sequences(await _take(subscriber, 2)) == [4, 5]
+        assert sequences(await take(subscriber, 2)) == [4, 5]
     with pytest.raises(ValueError, match="time zone"):
         SignalSubscriber(exchange.target, start=datetime(2026, 1, 1))
 
@@ -82,14 +82,14 @@ async def test_current_is_what_is_active_and_then_what_happens(exchange: Exchang
     async with SignalSubscriber(exchange.target, start="current") as subscriber:
         await subscriber.receive()
         assert subscriber.position is None
-        assert sequences(await _take(subscriber, 4)) == [1, 3, 4, 5]
+        assert sequences(await take(subscriber, 4)) == [1, 3, 4, 5]
         await asyncio.wait_for(_until_caught_up(subscriber), 10)
         assert subscriber.position is not None
         # The replica may hear of the end that was before only now.
         assert subscriber.position.sequence in (5, 6)
         before = subscriber.position.sequence
         await stub.UpdateSignalState(ending(signals[0], state=pb.SIGNAL_STATE_CANCELLED))
-        *_, event = await _take(subscriber, 7 - before)
+        *_, event = await take(subscriber, 7 - before)
         assert (event.sequence, event.kind) == (7, pb.SignalEvent.KIND_CANCELLED)
 
 
@@ -100,7 +100,7 @@ async def test_old_advice_is_skipped_and_counted_but_ends_are_not(exchange: Exch
     await asyncio.sleep(0.3)
     await publish(exchange.channel, exchange.signal())
     async with SignalSubscriber(exchange.target, start="earliest", max_age=timedelta(seconds=0.25)) as subscriber:
-        assert sequences(await _take(subscriber, 2)) == [4, 5]
+        assert sequences(await take(subscriber, 2)) == [4, 5]
         assert subscriber.skipped == 3
         assert subscriber.lag is not None
         assert timedelta(0) <= subscriber.lag < timedelta(seconds=0.25)
@@ -163,11 +163,11 @@ async def test_a_position_that_the_log_no_longer_has_is_an_error(database: str, 
             model_id = await an_active_model(channel)
             await publish(channel, *(a_signal(model_id) for _ in range(10)))
         async with SignalSubscriber(server.target, start="earliest") as subscriber:
-            await _take(subscriber, 5)
+            await take(subscriber, 5)
             await execute(database, "SELECT trim_signal_log(7)")
             await server.kill()
             await server.start()
-            assert sequences(await _take(subscriber, 5)) == list(range(6, 11))
+            assert sequences(await take(subscriber, 5)) == list(range(6, 11))
             old = streams_pb2.Position(epoch=subscriber.position.epoch if subscriber.position else "", sequence=3)
         with pytest.raises(OutOfRange) as expired:
             await _first(SignalSubscriber(server.target, position=old))
@@ -198,7 +198,7 @@ async def test_a_first_position_survives_the_server_that_gave_it(database: str, 
         await subscriber.receive()
         await first.kill()
         await publish(channel, *(a_signal(model_id) for _ in range(3)))
-        assert sequences(await _take(subscriber, 3)) == [1, 2, 3]
+        assert sequences(await take(subscriber, 3)) == [1, 2, 3]
 
 
 async def test_a_server_that_stands_still_is_left_for_the_next_one(database: str, tmp_path: Path) -> None:
@@ -210,12 +210,12 @@ async def test_a_server_that_stands_still_is_left_for_the_next_one(database: str
     ):
         model_id = await an_active_model(channel)
         await publish(channel, *(a_signal(model_id) for _ in range(3)))
-        await _take(subscriber, 2)
+        await take(subscriber, 2)
         os.kill(first.pid, signal.SIGSTOP)
         try:
             await publish(channel, *(a_signal(model_id) for _ in range(3)))
             async with asyncio.timeout(3):  # Sooner than a ping of the connection would find out.
-                assert sequences(await _take(subscriber, 4)) == [3, 4, 5, 6]
+                assert sequences(await take(subscriber, 4)) == [3, 4, 5, 6]
         finally:
             os.kill(first.pid, signal.SIGCONT)
 
@@ -229,22 +229,17 @@ async def test_killed_and_drained_servers_hide_and_repeat_nothing(database: str,
             received: list[int] = []
             for server in (first, second, first, second):
                 answers = [await publisher.submit(a_signal(model_id)) for _ in range(3000)]
-                received += sequences(await _take(subscriber, 1000))
+                received += sequences(await take(subscriber, 1000))
                 await (server.kill() if server is first else server.terminate())
-                received += sequences(await _take(subscriber, 1000))
+                received += sequences(await take(subscriber, 1000))
                 await server.start()
-                received += sequences(await _take(subscriber, 1000))
+                received += sequences(await take(subscriber, 1000))
                 await asyncio.gather(*answers)
     assert received == list(range(1, 12_001))
 
 
 async def _is_live(subscriber: SignalSubscriber) -> None:
     await asyncio.wait_for(subscriber.caught_up.wait(), 10)
-
-
-async def _take(subscriber: SignalSubscriber, count: int) -> list[pb.SignalEvent]:
-    async with asyncio.timeout(30):
-        return [await anext(subscriber) for _ in range(count)]
 
 
 async def _all(subscriber: SignalSubscriber) -> list[pb.SignalEvent]:

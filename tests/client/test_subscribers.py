@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ import pytest
 from ai_grpc.client import AnomalySubscriber, GenerationSubscriber, ModelPerformanceSubscriber
 from ai_grpc.v1 import anomalies_pb2, optimization_pb2, performance_pb2
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
-from tests.anomalies import REPORTED, RESOLVED, an_anomaly, report, resolve
-from tests.client.conftest import Exchange
+from tests.anomalies import REPORTED, RESOLVED, an_anomaly, report, resolve, sequences
+from tests.client.conftest import Exchange, take
 from tests.optimization import a_generation, a_running_run
 from tests.performance import performance
 from tests.server import serving
 from tests.signals import an_active_model
-from tests.streams import sequences
 
 
 async def test_anomalies_come_once_and_in_order_whatever_becomes_of_the_server(database: str, tmp_path: Path) -> None:
@@ -30,16 +28,16 @@ async def test_anomalies_come_once_and_in_order_whatever_becomes_of_the_server(d
             model_id = await an_active_model(channel)
             async with AnomalySubscriber(targets, start="earliest", max_batch_size=7) as subscriber:
                 await report(channel, *(an_anomaly(model_id) for _ in range(20)))
-                received = sequences(await _take(subscriber, 10))
+                received = sequences(await take(subscriber, 10))
                 await first.kill()
                 await report(channel, *(an_anomaly(model_id) for _ in range(20)))
-                received += sequences(await _take(subscriber, 25))
+                received += sequences(await take(subscriber, 25))
                 kept = subscriber.position
         await second.terminate()
         await second.start()
         async with AnomalySubscriber(second.target, position=kept) as resumed:
             # The one in hand was not done with.
-            assert sequences(await _take(resumed, 6)) == list(range(35, 41))
+            assert sequences(await take(resumed, 6)) == list(range(35, 41))
     assert received == list(range(1, 36))
 
 
@@ -49,9 +47,9 @@ async def test_current_is_what_is_open_and_then_what_happens(exchange: Exchange)
     await resolve(exchange.channel, given[1].anomaly_id)
     wanted = anomalies_pb2.AnomalyFilter(min_severity=2)
     async with AnomalySubscriber(exchange.target, start="current", filter=wanted) as subscriber:
-        assert sequences(await _take(subscriber, 2)) == [1, 4]
+        assert sequences(await take(subscriber, 2)) == [1, 4]
         await resolve(exchange.channel, given[0].anomaly_id)
-        *_, event = await _take(subscriber, 1)
+        *_, event = await take(subscriber, 1)
         assert (event.kind, event.anomaly.anomaly_id) == (RESOLVED, given[0].anomaly_id)
 
 
@@ -63,7 +61,7 @@ async def test_old_reports_are_skipped_and_counted_but_resolutions_are_not(excha
     await report(exchange.channel, an_anomaly(exchange.model_id))
     age = timedelta(seconds=0.25)
     async with AnomalySubscriber(exchange.target, start="earliest", max_age=age) as subscriber:
-        received = await _take(subscriber, 2)
+        received = await take(subscriber, 2)
         assert [(event.sequence, event.kind) for event in received] == [(4, RESOLVED), (5, REPORTED)]
         assert subscriber.skipped == 3
 
@@ -77,7 +75,7 @@ async def test_generations_of_a_run_come_as_they_are_recorded(exchange: Exchange
         for number in range(3):
             for run_id in runs:
                 await stub.RecordGeneration(a_generation(run_id, number, 0.5))
-        received = await _take(subscriber, 3)
+        received = await take(subscriber, 3)
     assert [(event.generation.run_id, event.generation.generation) for event in received] == [
         (runs[1], number) for number in range(3)
     ]
@@ -90,7 +88,7 @@ async def test_figures_of_a_model_come_as_they_are_computed(exchange: Exchange) 
         await subscriber.receive()
         await performance(exchange.channel, other)
         computed = [await performance(exchange.channel, exchange.model_id) for _ in range(2)]
-        assert [event.performance for event in await _take(subscriber, 2)] == computed
+        assert [event.performance for event in await take(subscriber, 2)] == computed
 
 
 @pytest.mark.parametrize(
@@ -104,8 +102,3 @@ async def test_figures_of_a_model_come_as_they_are_computed(exchange: Exchange) 
 def test_a_start_that_a_stream_does_not_have_is_refused(subscriber: type[Any], start: Any, choices: str) -> None:
     with pytest.raises(ValueError, match=f"^start must be one of {choices}$"):
         subscriber("localhost:50051", start=start)
-
-
-async def _take(subscriber: Any, count: int) -> Sequence[Any]:
-    async with asyncio.timeout(30):
-        return [await anext(subscriber) for _ in range(count)]

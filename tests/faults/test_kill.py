@@ -18,7 +18,7 @@ from tests.load import SCALE, SYMBOLS, load_on
 from tests.server import ServerProcess, serving
 from tests.signals import a_signal, an_active_model
 
-ROUNDS: Final = int(12 * SCALE)
+ROUNDS: Final = int(20 * SCALE)
 SETTINGS: Final = {"AI_GRPC_LOG_LEVEL": "WARNING", "AI_GRPC_RING_EVENTS": "2000"}
 FILTERS: Final = (
     pb.SignalFilter(),

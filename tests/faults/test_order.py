@@ -23,7 +23,7 @@ from tests.signals import an_active_model, reason
 if TYPE_CHECKING:
     from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
 
-SIGNALS: Final = int(30_000 * SCALE)
+SIGNALS: Final = int(50_000 * SCALE)
 PUBLISHERS: Final = 8
 ENDED: Final = int(300 * SCALE)
 # A ring that wraps many times, so that followers leave it and come back.

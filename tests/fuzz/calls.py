@@ -10,7 +10,6 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
-from ai_grpc.server import MAX_MESSAGE
 from ai_grpc.v1 import errors_pb2
 from tests.fuzz.inputs import Input
 from tests.fuzz.receiving import receive
@@ -88,8 +87,7 @@ def _refusal_fault(error: grpc.aio.AioRpcError, sent: Input) -> str:
 
 def _is_too_large(error: grpc.aio.AioRpcError, sent: Input) -> bool:
     """Whether gRPC itself says so, without details."""
-    too_large = any(len(message) > MAX_MESSAGE for message in sent.messages)
-    return too_large and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    return sent.too_large is not None and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def _refused_requests(error: grpc.aio.AioRpcError, sent: Input) -> frozenset[int]:
@@ -97,7 +95,7 @@ def _refused_requests(error: grpc.aio.AioRpcError, sent: Input) -> frozenset[int
     comes after it; without its number only a single one is known to be it."""
     count = len(sent.messages)
     if _is_too_large(error, sent):
-        return frozenset(range(next(n for n, message in enumerate(sent.messages) if len(message) > MAX_MESSAGE), count))
+        return frozenset(range(sent.too_large or 0, count))
     if count == 1 or not sent.method.is_ours or not (found := PLACE.match(" ".join(details(error).fields))):
         return frozenset(range(count) if count == 1 else ())
     return frozenset(range(int(found[1]), count))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ai_grpc.server import MAX_MESSAGE
 from tests.fuzz.messages import Author
 from tests.fuzz.mutations import mutated
 from tests.fuzz.surface import Method
@@ -26,6 +27,11 @@ class Input:
 
     method: Method
     messages: tuple[bytes, ...]
+
+    @property
+    def too_large(self) -> int | None:
+        """Which message is the first that gRPC itself refuses."""
+        return next((n for n, message in enumerate(self.messages) if len(message) > MAX_MESSAGE), None)
 
 
 class Inputs:

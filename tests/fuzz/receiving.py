@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import grpc
 from grpc.aio import EOF
 
-from ai_grpc.server import MAX_MESSAGE
 from tests.fuzz.inputs import Input
 
 CALL_SECONDS: Final = 45
@@ -28,7 +26,7 @@ async def receive(channel: Any, sent: Input, responses: list[bytes]) -> None:
         case False, False:
             responses.append(await channel.unary_unary(path)(messages[0], timeout=CALL_SECONDS))
         case True, False:
-            responses.append(await _upload(channel.stream_unary(path), messages))
+            responses.append(await _upload(channel.stream_unary(path), sent))
         case False, True:
             await _read_some(channel.unary_stream(path)(messages[0], timeout=CALL_SECONDS), responses)
         case _:
@@ -47,16 +45,15 @@ async def _read_some(call: Any, responses: list[bytes]) -> None:
         call.cancel()
 
 
-async def _upload(method: Any, messages: Sequence[bytes]) -> bytes:
+async def _upload(method: Any, sent: Input) -> bytes:
     """All messages at once. When gRPC itself ends the stream, for one is too large, the client loses the status in the
     write of the next: then once more without those that follow."""
     try:
-        return bytes(await method(iter(messages), timeout=CALL_SECONDS))
+        return bytes(await method(iter(sent.messages), timeout=CALL_SECONDS))
     except grpc.aio.AioRpcError as error:
-        too_large = next((n for n, message in enumerate(messages) if len(message) > MAX_MESSAGE), None)
-        if (error.code(), error.details()) != BROKEN_WRITE or too_large is None:
+        if (error.code(), error.details()) != BROKEN_WRITE or sent.too_large is None:
             raise
-    return bytes(await method(iter(messages[: too_large + 1]), timeout=CALL_SECONDS))
+    return bytes(await method(iter(sent.messages[: sent.too_large + 1]), timeout=CALL_SECONDS))
 
 
 async def _exchange(method: Any, sent: Input, responses: list[bytes]) -> None:
