@@ -17,7 +17,7 @@ from ai_grpc.v1 import models_pb2
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
-from tests.faults.database import administrator, until
+from tests.faults.database import administrator, until, until_waiting
 from tests.server import serving
 from tests.signals import an_exchange, details, execute, refusal
 from tests.training import a_running_session, add, an_episode, the_episodes
@@ -162,7 +162,7 @@ async def test_a_stream_does_not_hold_up_a_server_that_stops(database: str, tmp_
         async with admin.transaction():
             await admin.execute("SELECT FROM ai_trading.training_sessions FOR UPDATE")
             await busy.write(pb.AddEpisodesRequest(episodes=[an_episode(session_id, 2)]))
-            await until(admin, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 1)
+            await until_waiting(admin, "calls", 1)
             started = time.monotonic()
             ending = asyncio.create_task(server.terminate())
             first = await refusal(idle)

@@ -8,7 +8,6 @@ import re
 from importlib import import_module
 from typing import Any, Final
 
-import asyncpg
 import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
@@ -19,7 +18,7 @@ from ai_grpc.server import MODULES
 from ai_grpc.v1 import models_pb2, signals_pb2
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
-from tests.locks import appends_held
+from tests.locks import appends_held, deadlock, waiters
 from tests.performance import an_evaluation, record, signals
 from tests.signals import a_model, a_signal, an_active_model, an_exchange, details, execute, publish, refusal, written
 from tests.streams import EARLIEST, subscribe, until
@@ -30,7 +29,6 @@ SERVICES: Final = [
     for service in import_module(module.__name__.removesuffix("_grpc")).DESCRIPTOR.services_by_name.values()
 ]
 LOCK: Final = "SELECT FROM ai_trading.signal_performance WHERE performance_id = $1 FOR UPDATE"
-WAITING: Final = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 METHODS: Final = [method for service in SERVICES for method in service.methods]
 
 
@@ -131,7 +129,7 @@ async def test_one_call_too_many_is_refused_and_told_when_to_come_back(database:
         model = await an_active_model(channel)
         async with appends_held(database) as holder:
             first = publish(channel, a_signal(model))
-            await holder.waiter()
+            await waiters(holder, 1)
             error = await refusal(ModelServiceStub(channel).ListModels(models_pb2.ListModelsRequest()))
             assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             assert details(error) == ("OVERLOADED", {"limit": "1"}, [], 0.1)
@@ -151,27 +149,12 @@ async def test_a_call_that_takes_too_long_is_given_up(database: str) -> None:
 async def test_a_call_that_ends_a_deadlock_may_be_repeated(database: str) -> None:
     async with an_exchange(database) as channel:
         [signal_id] = await signals(channel, await an_active_model(channel), {})
-        evaluations = sorted((an_evaluation(signal_id) for _ in range(2)), key=lambda one: one.performance_id)
+        evaluations = sorted((an_evaluation(signal_id) for _ in range(3)), key=lambda one: one.performance_id)
         await record(channel, *evaluations)
-        first, second = (one.performance_id for one in evaluations)
-        holder = await asyncpg.connect(database, timeout=10)
-        async with holder.transaction():
-            await holder.execute(LOCK, second)
-            call = asyncio.create_task(refusal(record(channel, *evaluations)))
-            await someone_waits(database)
-            await holder.execute(LOCK, first)
-        await holder.close(timeout=10)
-        error = await call
+        async with deadlock(database, LOCK, [one.performance_id for one in evaluations]):
+            error = await refusal(record(channel, *evaluations))
         assert (error.code(), details(error).reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
-        assert (await record(channel, *evaluations)).duplicates == 2
-
-
-async def someone_waits(database: str) -> None:
-    """Returns when a lock is waited for; the exchange bounds the wait."""
-    while True:
-        if await execute(database, WAITING):
-            return
-        await asyncio.sleep(0.01)
+        assert (await record(channel, *evaluations)).duplicates == 3
 
 
 async def test_reflection_lists_the_services(database: str) -> None:

@@ -21,6 +21,7 @@ from ai_grpc.v1 import errors_pb2
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.models_pb2 import ListModelsRequest
 from ai_grpc.v1.periods_pb2 import Period
+from tests.locks import waiters
 from tests.signals import a_struct, chosen, execute
 from tests.training import an_episode
 
@@ -231,10 +232,7 @@ async def test_a_cancelled_write_leaves_nothing_and_its_connection_is_of_use(
     async with holder.transaction():
         await holder.execute("LOCK TABLE ai_trading.rl_episodes")
         task = asyncio.create_task(write(records, [an_episode(ONE)]))
-        while not await holder.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database IS NOT NULL)"
-        ):
-            assert not task.done()
+        await waiters(holder, 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

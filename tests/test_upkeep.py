@@ -17,16 +17,12 @@ from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
 from tests.cluster import Cluster
-from tests.faults.database import until
+from tests.faults.database import until, until_waiting
 from tests.optimization import a_running_run, the_run
 from tests.signals import a_struct, an_active_model, an_exchange, execute
 from tests.training import a_running_session, the_session
 
 SOON: Final = Duration(seconds=1)
-WRITERS_WAITING: Final = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'ai_grpc calls' AND wait_event_type = 'Lock'
-"""
 FAILED: Final = "SELECT count(*) FROM ai_trading.training_sessions WHERE session_id = '{}' AND status = 'failed'"
 LOST: Final = "heartbeat lost: none for 1 s"
 
@@ -134,7 +130,7 @@ async def test_it_does_not_wait_behind_callers(database: str) -> None:
             await holder.execute("SELECT FROM ai_trading.training_sessions WHERE session_id = $1 FOR UPDATE", held)
             beat = pb.HeartbeatTrainingSessionRequest(session_id=held)
             waiting = asyncio.ensure_future(TrainingServiceStub(channel).HeartbeatTrainingSession(beat))
-            await until(holder, WRITERS_WAITING, 1)
+            await until_waiting(holder, "calls", 1)
             await until(holder, FAILED.format(silent), 1)
             assert not waiting.done()
         await waiting

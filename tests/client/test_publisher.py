@@ -24,7 +24,7 @@ from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.client.conftest import Exchange
-from tests.faults.database import administrator, no_appends, waiting_appends
+from tests.faults.database import administrator, no_appends, until_waiting
 from tests.server import ServerProcess, serving
 from tests.signals import (
     TEST_SECONDS,
@@ -163,7 +163,7 @@ async def test_callers_wait_when_enough_is_in_flight(exchange: Exchange, databas
     async with administrator(database) as admin, SignalPublisher(exchange.target, max_in_flight=10) as publisher:
         async with no_appends(admin):
             answers = [await publisher.submit(each) for each in exchange.signals(10)]
-            await waiting_appends(admin, 1)
+            await until_waiting(admin, "append", 1)
             with pytest.raises(TimeoutError):
                 await publisher.submit(exchange.signal(), timeout=0.2)
             waiting = [asyncio.create_task(publisher.publish(each)) for each in exchange.signals(10)]
@@ -187,7 +187,7 @@ async def test_a_caller_who_gives_up_disturbs_nobody(exchange: Exchange, databas
     async with administrator(database) as admin, SignalPublisher(exchange.target) as publisher:
         async with no_appends(admin):
             tasks = [asyncio.create_task(publisher.publish(each)) for each in exchange.signals(20)]
-            await waiting_appends(admin, 1)
+            await until_waiting(admin, "append", 1)
             for task in tasks[::2]:
                 task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -206,7 +206,7 @@ async def test_a_full_server_is_asked_again(database: str, caplog: pytest.LogCap
         model_id = await an_active_model(channel)
         async with no_appends(admin):
             answers = [await publisher.submit(a_signal(model_id)) for _ in range(6000)]
-            await waiting_appends(admin, 1)
+            await until_waiting(admin, "append", 1)
         assert sorted(each.sequence for each in await asyncio.gather(*answers)) == list(range(1, 6001))
     assert "1000 signals are waiting to be written" in caplog.text
 

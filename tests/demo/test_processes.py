@@ -33,6 +33,14 @@ async def test_messages_come_one_by_one_and_the_last_one_before_the_end_counts(t
         assert await running.receive(within=30) == {"say": "two"}
 
 
+async def test_what_is_said_before_the_message_that_is_waited_for_is_passed_over(tmp_path: Path) -> None:
+    text = "from ai_grpc.demo.processes import say\nfor n in range(3): say('event', n=n)\nsay('result', n=3)"
+    async with program(tmp_path, text) as running:
+        assert await running.until("result", within=30) == {"say": "result", "n": 3}
+        with pytest.raises(ChildDied, match="the program ended with status 0"):
+            await running.until("result", within=30)
+
+
 async def test_death_is_told_with_the_last_lines_of_the_log(tmp_path: Path) -> None:
     text = "import sys\nfor n in range(100): print('line', n, file=sys.stderr)\nsys.exit(3)"
     async with program(tmp_path, text) as running:

@@ -18,7 +18,7 @@ from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.models_pb2 import SetModelActiveRequest
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
-from tests.locks import appends_held
+from tests.locks import appends_held, waiters
 from tests.signals import (
     SIGNAL_TIME,
     a_signal,
@@ -130,7 +130,7 @@ async def test_only_the_request_at_fault_of_a_batch_is_refused(database: str) ->
                 [a_signal(model), a_signal(model)],
             ]
             calls = [publish(channel, *signals) for signals in requests]
-            await holder.waiter()
+            await waiters(holder, 1)
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         reasons = [details(each).reason for each in outcomes if isinstance(each, grpc.aio.AioRpcError)]
         assert reasons == ["INVALID_FIELD", "MODEL_NOT_FOUND"]
@@ -144,7 +144,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(database: str) ->
         model = await an_active_model(channel)
         async with appends_held(database) as holder:
             first = publish(channel, a_signal(model))
-            await holder.waiter()
+            await waiters(holder, 1)
             queued = publish(channel, *(a_signal(model) for _ in range(1000)))
             error = await refusal(publish(channel, a_signal(model)))
         assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -158,7 +158,7 @@ async def test_what_waited_past_its_deadline_is_not_written(database: str) -> No
         model = await an_active_model(channel)
         async with appends_held(database) as holder:
             first = publish(channel, a_signal(model))
-            await holder.waiter()
+            await waiters(holder, 1)
             late = SignalServiceStub(channel).PublishSignals(
                 pb.PublishSignalsRequest(signals=[a_signal(model)]), timeout=0.2
             )
@@ -222,25 +222,21 @@ async def test_a_stopping_server_answers_what_it_took_and_takes_no_more(database
             port.set_result(bound)
             await stop.wait()
 
-    async with (
-        asyncio.timeout(30),
-        asyncio.TaskGroup() as tasks,
-        appends_held(database) as holder,
-    ):
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(serve())
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{await port}")
         model = await an_active_model(channel)
-        stream = SignalServiceStub(channel).PublishSignalStream()
-        await stream.write(pb.PublishSignalStreamRequest(signals=[a_signal(model)]))
-        await holder.waiter()
-        queued = publish(channel, a_signal(model))
-        await an_active_model(channel)
-        health = HealthStub(channel).Watch(HealthCheckRequest())
-        assert await anext(aiter(health)) == HealthCheckResponse(status=HealthCheckResponse.SERVING)
-        stop.set()
-        assert await anext(aiter(health)) == HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)
-        late = await refusal(publish(channel, a_signal(model)))
-        await holder.release()
+        async with appends_held(database) as holder:
+            stream = SignalServiceStub(channel).PublishSignalStream()
+            await stream.write(pb.PublishSignalStreamRequest(signals=[a_signal(model)]))
+            await waiters(holder, 1)
+            queued = publish(channel, a_signal(model))
+            await an_active_model(channel)
+            health = HealthStub(channel).Watch(HealthCheckRequest())
+            assert await anext(aiter(health)) == HealthCheckResponse(status=HealthCheckResponse.SERVING)
+            stop.set()
+            assert await anext(aiter(health)) == HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)
+            late = await refusal(publish(channel, a_signal(model)))
         answer = await stream.read()
         assert isinstance(answer, pb.PublishSignalStreamResponse)
         assert sorted([answer.results[0].sequence, (await queued).results[0].sequence]) == [1, 2]
@@ -261,7 +257,7 @@ async def test_nothing_overtakes_a_message_that_must_be_repeated(database: str) 
         stream = SignalServiceStub(channel).PublishSignalStream()
         async with appends_held(database) as holder:
             await stream.write(pb.PublishSignalStreamRequest(signals=[a_signal(model)]))
-            await holder.waiter()
+            await waiters(holder, 1)
             for _ in range(3):
                 await stream.write(pb.PublishSignalStreamRequest(signals=[a_signal(model)]))
             error = await refusal(stream.read())

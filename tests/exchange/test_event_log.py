@@ -33,6 +33,7 @@ from tests.anomalies import (
     until,
     watch,
 )
+from tests.locks import deadlock
 from tests.signals import an_active_model, an_exchange, details, execute, refusal
 from tests.streams import EARLIEST, started
 
@@ -244,29 +245,12 @@ def test_what_a_newer_replica_logs_is_passed_over() -> None:
 async def test_of_two_who_wait_for_each_other_one_is_told_to_repeat(database: str) -> None:
     async with an_exchange(database) as channel:
         model = await an_active_model(channel)
-        first, second = an_anomaly(model), an_anomaly(model)
-        await report(channel, first, second)
-        # It never looks whether it waits in vain.
-        psql = await session(database, deadlock_timeout="1min")
-        async with psql.transaction():
-            await psql.execute(LOCK, second.anomaly_id)
-            waiting = asyncio.ensure_future(report(channel, first, second))
-            await somebody_waits(psql)
-            await psql.execute(LOCK, first.anomaly_id)
-        await psql.close()
-        error = await refusal(waiting)
+        anomalies = [an_anomaly(model) for _ in range(3)]
+        await report(channel, *anomalies)
+        async with deadlock(database, LOCK, [anomaly.anomaly_id for anomaly in anomalies]):
+            error = await refusal(report(channel, *anomalies))
         assert (error.code(), details(error).reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
-        assert [result.duplicate for result in (await report(channel, first, second)).results] == [True, True]
-
-
-async def somebody_waits(connection: asyncpg.Connection) -> None:
-    """Returns when somebody waits for a lock of this connection."""
-    blocked = 0
-    while not blocked:
-        await asyncio.sleep(0.01)
-        blocked = await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-        )
+        assert [result.duplicate for result in (await report(channel, *anomalies)).results] == [True] * 3
 
 
 async def test_rows_of_one_request_are_events_in_its_order(database: str) -> None:

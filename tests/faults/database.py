@@ -18,7 +18,7 @@ WHERE datname = current_database() AND application_name LIKE 'ai\\_grpc %'
 """
 WAITING: Final = """
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'ai_grpc append' AND wait_event_type = 'Lock'
+WHERE datname = current_database() AND application_name = 'ai_grpc {}' AND wait_event_type = 'Lock'
 """
 HEAD: Final = "SELECT coalesce(max(sequence), 0) FROM ai_trading.signal_log"
 
@@ -46,15 +46,15 @@ async def no_appends(admin: asyncpg.Connection) -> AsyncIterator[None]:
 async def until(admin: asyncpg.Connection, query: str, value: object, seconds: float = 20) -> None:
     """Returns when the query gives the value."""
     async with asyncio.timeout(seconds):
-        while True:
-            if await admin.fetchval(query) == value:
-                return
+        while await admin.fetchval(query) != value:
             await asyncio.sleep(0.02)
+            # Within a transaction, who is connected stays as it was first seen.
+            await admin.execute("SELECT pg_stat_clear_snapshot()")
 
 
-async def waiting_appends(admin: asyncpg.Connection, count: int) -> None:
-    """Returns when so many replicas wait with an append."""
-    await until(admin, WAITING, count)
+async def until_waiting(admin: asyncpg.Connection, purpose: str, count: int) -> None:
+    """Returns when so many of the servers' connections for a purpose wait for a lock."""
+    await until(admin, WAITING.format(purpose), count)
 
 
 async def connections(admin: asyncpg.Connection, purpose: str) -> set[int]:

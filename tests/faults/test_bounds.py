@@ -17,7 +17,7 @@ import grpc
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, most_connections, no_appends, until, waiting_appends
+from tests.faults.database import administrator, most_connections, no_appends, until_waiting
 from tests.faults.history import check_log, the_log
 from tests.server import serving
 from tests.signals import a_signal, an_active_model, details, refusal
@@ -29,10 +29,6 @@ CALLS: Final = 2000
 MOST_CALLS: Final = 400
 MOST_WAITING: Final = 1000
 MOST_CONNECTIONS: Final = Counter(append=1, tail=1, notify=1, topics=1, sweep=1, upkeep=1, calls=3, reads=2, replay=2)
-CALLS_WAITING: Final = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'ai_grpc calls' AND wait_event_type = 'Lock'
-"""
 SETTINGS: Final = {
     "AI_GRPC_MAX_CONCURRENT_CALLS": str(MOST_CALLS),
     "AI_GRPC_APPEND_QUEUE_ROWS": str(MOST_WAITING),
@@ -83,7 +79,7 @@ async def test_who_waits_too_long_for_a_connection_is_told_when_to_come_back(dat
         async with no_appends(admin):
             # Each holds a connection while it waits for the lock.
             ends = [_start(_cancel(stubs[0], signal)) for signal in known]
-            await until(admin, CALLS_WAITING, len(known))
+            await until_waiting(admin, "calls", len(known))
             read = stubs[1].GetSignal(pb.GetSignalRequest(signal_id=known[0].signal_id), timeout=20)
             assert await _outcome(read) == "OVERLOADED connections"
         assert await asyncio.gather(*ends) == ["OK"] * len(known)
@@ -95,7 +91,7 @@ async def test_signals_over_the_bound_are_refused_and_the_others_wait(database: 
         message = pb.PublishSignalStreamRequest(signals=[a_signal(model_id)])
         async with no_appends(admin):
             in_flight = _start(_publish(stubs[0], [a_signal(model_id)]))
-            await waiting_appends(admin, 1)
+            await until_waiting(admin, "append", 1)
             # There is room for one of these.
             large = [_start(_publish(stubs[0], [a_signal(model_id) for _ in range(MOST_WAITING)])) for _ in range(2)]
             done, (waiting,) = await asyncio.wait(large, return_when=asyncio.FIRST_COMPLETED)

@@ -11,7 +11,7 @@ import grpc
 
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, no_appends, waiting_appends
+from tests.faults.database import administrator, no_appends, until_waiting
 from tests.faults.history import check_log, the_log
 from tests.server import serving
 from tests.signals import a_signal, an_active_model, reason
@@ -32,7 +32,7 @@ async def test_deadline_that_passes_while_waiting_writes_nothing(database: str, 
         hasty, patient = others[::2], others[1::2]
         async with no_appends(admin):
             first = asyncio.ensure_future(stub.PublishSignals(_request(in_flight), timeout=30))
-            await waiting_appends(admin, 1)
+            await until_waiting(admin, "append", 1)
             waiting = [
                 asyncio.ensure_future(stub.PublishSignals(_request(signal), timeout=30 if signal in patient else 0.5))
                 for signal in others
@@ -61,7 +61,7 @@ async def test_server_bounds_a_call_that_has_no_deadline(database: str, tmp_path
         in_flight, waiting, last = [a_signal(model_id) for _ in range(3)]
         async with no_appends(admin):
             first = asyncio.ensure_future(stub.PublishSignals(_request(in_flight)))
-            await waiting_appends(admin, 1)
+            await until_waiting(admin, "append", 1)
             second = asyncio.ensure_future(stub.PublishSignals(_request(waiting)))
             outcomes = await asyncio.gather(first, second, return_exceptions=True)
         assert [_reason(outcome) for outcome in outcomes] == ["DEADLINE_EXCEEDED"] * 2

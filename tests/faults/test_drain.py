@@ -16,7 +16,7 @@ from ai_grpc.v1 import features_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.features_pb2_grpc import FeatureServiceStub
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, no_appends, waiting_appends
+from tests.faults.database import administrator, no_appends, until_waiting
 from tests.faults.history import check_log, the_log
 from tests.load import load_on
 from tests.server import serving
@@ -79,7 +79,7 @@ async def test_everyone_is_answered_before_the_server_ends(database: str, tmp_pa
         async with no_appends(admin):
             calls = [asyncio.ensure_future(stub.PublishSignals(_request(a_signal(model_id)))) for _ in range(50)]
             lane = asyncio.create_task(_answers(stub, a_signal(model_id)))
-            await waiting_appends(admin, 1)
+            await until_waiting(admin, "append", 1)
             # When this is answered, the server has taken what was sent before.
             await stub.GetSignal(pb.GetSignalRequest(signal_id=known.signal_id))
             started = time.monotonic()

@@ -17,7 +17,7 @@ from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from tests.cluster import Cluster
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, connections, no_appends, until, waiting_appends
+from tests.faults.database import administrator, connections, no_appends, until, until_waiting
 from tests.faults.history import the_log
 from tests.server import serving
 from tests.signals import a_signal, an_active_model
@@ -40,7 +40,7 @@ async def test_append_that_froze_with_the_lock_is_given_up_and_its_signal_is_the
         with ExitStack() as frozen:
             async with no_appends(admin):
                 answer = await publisher.submit(signal)
-                await waiting_appends(admin, 1)
+                await until_waiting(admin, "append", 1)
                 (pid,) = await connections(admin, "append")
                 frozen.enter_context(_frozen(pid))
             # The lock is the frozen one's now. The server leaves it, and tries again on another connection.

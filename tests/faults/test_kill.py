@@ -12,7 +12,7 @@ import grpc
 
 from ai_grpc.client import SignalPublisher
 from ai_grpc.v1 import signals_pb2 as pb
-from tests.faults.database import administrator, no_appends, waiting_appends
+from tests.faults.database import administrator, no_appends, until_waiting
 from tests.faults.history import the_log
 from tests.load import SCALE, SYMBOLS, load_on
 from tests.server import ServerProcess, serving
@@ -52,9 +52,9 @@ async def test_signal_that_was_committed_after_its_server_had_died_is_there_once
         async with SignalPublisher([first.target, second.target]) as publisher:
             async with no_appends(admin):
                 answer = await publisher.submit(signal)
-                await waiting_appends(admin, 1)
+                await until_waiting(admin, "append", 1)
                 await first.kill()
-                await waiting_appends(admin, 2)
+                await until_waiting(admin, "append", 2)
             published = await answer
         assert published[1:3] == (1, True)
         assert [entry.signal_id for entry in await the_log(database)] == [signal.signal_id]

@@ -14,15 +14,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
-from tests.faults.database import until
+from tests.faults.database import until_waiting
 from tests.signals import an_exchange, details, refusal
 from tests.training import a_running_session, add, an_episode, the_episodes, the_session
 
 NOBODY: Final = str(uuid.uuid4())
-WRITERS_WAITING: Final = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'ai_grpc calls' AND wait_event_type = 'Lock'
-"""
 
 
 async def test_episodes_are_read_by_number_as_they_were_given(database: str) -> None:
@@ -202,9 +198,9 @@ async def test_a_client_that_leaves_in_the_midst_of_a_write_stops_it(database: s
         async with holder.transaction():
             await holder.execute("SELECT FROM ai_trading.training_sessions FOR UPDATE")
             call = asyncio.ensure_future(add(channel, [an_episode(session_id)]))
-            await until(holder, WRITERS_WAITING, 1)
+            await until_waiting(holder, "calls", 1)
             call.cancel()
-            await until(holder, WRITERS_WAITING, 0)
+            await until_waiting(holder, "calls", 0)
         await holder.close(timeout=10)
         assert await the_episodes(channel, session_id) == []
 

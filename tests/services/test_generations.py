@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ai_grpc.v1 import optimization_pb2 as pb
 from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.exchange.test_events import BOUNDED
-from tests.faults.database import administrator, until
+from tests.faults.database import administrator, until_waiting
 from tests.optimization import MEMBERS, NUMBERS, a_generation, a_running_run, an_individual, individuals_of, scores
 from tests.signals import a_struct, an_exchange, details, execute, refusal
 
@@ -25,10 +25,6 @@ EXAMPLE: Final[dict[str, Any]] = {
     "genes": {"sma_short": 12, "sma_long": 31, "rsi_period": 20, "rsi_oversold": 31, "rsi_overbought": 73},
     "fitness_score": 2.5075,
 }
-WAITING: Final = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'ai_grpc calls' AND wait_event_type = 'Lock'
-"""
 BIG: Final = {"text": "x" * 65_536}
 INFINITY: Final = float("inf")
 
@@ -202,7 +198,7 @@ async def test_of_concurrent_recordings_one_is_stored(database: str) -> None:
             # None can commit before all have come.
             await admin.execute("SELECT pg_advisory_lock(4711001, 3)")
             calls = [asyncio.ensure_future(stub.RecordGeneration(request)) for stub in stubs * 2]
-            await until(admin, WAITING, len(calls))
+            await until_waiting(admin, "calls", len(calls))
         responses = await asyncio.gather(*calls)
         assert sorted(response.duplicate for response in responses) == [False, True, True, True]
         assert len(await individuals_of(one, run_id)) == 10

@@ -111,8 +111,7 @@ class Conductor:
     async def _live_and_die(self, model: Child, target: str, folder: Path) -> None:
         async with self._bot(target, folder) as bot:
             self._screen.note(f"bot: process {bot.process.pid}")
-            while (await bot.receive(within=SILENCE_SECONDS))["say"] != "live":
-                pass
+            await bot.until("live", within=SILENCE_SECONDS)
             await model.tell("publish")
             published = 0
             while published < max(self.story.signals // 2, 1):
@@ -132,7 +131,7 @@ class Conductor:
             while executed < self.story.signals:
                 executed += (await self._event(bot))["kind"] == "EXECUTED"
             bot.process.terminate()
-            self.story.accounts = (await bot.receive(within=SILENCE_SECONDS))["accounts"]
+            self.story.accounts = (await bot.until("result", within=SILENCE_SECONDS))["accounts"]
 
     async def _event(self, bot: Child) -> Message:
         while (message := await bot.receive(within=SILENCE_SECONDS))["say"] != "event":

@@ -47,6 +47,12 @@ class Child:
         message: dict[str, Any] = json.loads(line)
         return message
 
+    async def until(self, say: str, *, within: float) -> dict[str, Any]:
+        """The next message of a kind, whatever is said before it; ChildDied after so many seconds of silence."""
+        while (message := await self.receive(within=within))["say"] != say:
+            pass
+        return message
+
     async def watch(self) -> None:
         """Raises ChildDied when the process ends."""
         status = await self.process.wait()
