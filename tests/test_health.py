@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest
-from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_health.v1.health_pb2_grpc import HealthStub, add_HealthServicer_to_server
 
 from ai_grpc import server
 from ai_grpc.app import running
+from ai_grpc.health import Context, Health
 from ai_grpc.v1.models_pb2 import ListModelsRequest
 from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from tests.cluster import Cluster
@@ -48,6 +50,25 @@ async def test_a_stopping_server_tells_those_who_watch_and_waits_for_none(databa
             begin = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - begin < 5
         assert [state async for state in watch] == [NOT_SERVING]
+
+
+async def test_who_is_being_told_of_the_first_state_when_it_stops_is_told_of_the_end_too() -> None:
+    class Stopping(Health):
+        async def Watch(self, request: HealthCheckRequest, context: Context) -> AsyncIterator[HealthCheckResponse]:
+            async for state in super().Watch(request, context):
+                self.drain()
+                yield state
+
+    bare = grpc.aio.server()
+    add_HealthServicer_to_server(Stopping([], "one"), bare)
+    port = bare.add_insecure_port("127.0.0.1:0")
+    await bare.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            watch = HealthStub(channel).Watch(HealthCheckRequest(), timeout=30)
+            assert [state async for state in watch] == [SERVING, NOT_SERVING]
+    finally:
+        await bare.stop(None)
 
 
 async def test_health_follows_the_database(cluster: Cluster) -> None:

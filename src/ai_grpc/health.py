@@ -50,10 +50,10 @@ class Health(HealthServicer):  # type: ignore[misc]  # the package has no types
         context.set_trailing_metadata(self._trailer)
         last = None
         while True:
-            changed, state = self._changed, self._state(request.service)
+            changed, draining, state = self._changed, self._draining, self._state(request.service)
             if state != last:
                 yield state
-            if self._draining:
+            if draining:
                 return
             last = state
             await changed.wait()
