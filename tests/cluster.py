@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import tempfile
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -27,6 +28,10 @@ ACCESS: Final = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32
 
 # Outlives the tests, whatever ends them: it reads until the last writer of its input is gone, and clears up.
 REAPER: Final = 'cat; "$1/pg_ctl" --pgdata "$2/data" --mode immediate stop; rm -rf "$2"'
+
+WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+FIRST_PORT: Final = 20_000 + 3_000 * WORKER
+PORTS: Final = cycle(random.Random().sample(range(FIRST_PORT, FIRST_PORT + 3_000), 3_000))
 
 
 class Cluster:
@@ -113,9 +118,10 @@ def free_port() -> int:
     """A free TCP port of the loopback, outside the range of outgoing connections.
 
     So no client that tries to reach a stopped server again and again can be given the server's port, and meet itself.
+    None is given to two, not even by another worker of the same run: they bind it some time later, and again.
     """
     while True:
-        port = random.randrange(20000, 32000)
+        port = next(PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

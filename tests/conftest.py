@@ -18,6 +18,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from ai_grpc import dsn, migrations
 from ai_grpc.postgres import binaries
@@ -31,6 +32,9 @@ ROOM = 4 * 1024**3
 def pytest_configure() -> None:
     """Lets programs that the tests start hear Ctrl-C: a shell that runs this in the background has it ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The same examples each time: `make fuzz` looks for others. How long one takes depends on who runs beside it.
+    settings.register_profile("tests", derandomize=True, deadline=None)
+    settings.load_profile("tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

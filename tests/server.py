@@ -16,7 +16,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tests.cluster import free_port
 
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 20
 IMPATIENT = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
 

@@ -24,7 +24,7 @@ from ai_grpc.v1.models_pb2_grpc import ModelServiceStub
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 
 SIGNAL_TIME: Final = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
-TEST_SECONDS: Final = 30
+TEST_SECONDS: Final = 60
 
 
 class Details(NamedTuple):

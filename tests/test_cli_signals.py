@@ -135,7 +135,7 @@ async def test_what_is_missing_is_said(service: Service) -> None:
 async def test_nobody_at_the_target_is_said_at_once(service: Service) -> None:
     program = await _start(service, "tail", "--target", "127.0.0.1:1")
     assert program.stderr is not None
-    line = await asyncio.wait_for(program.stderr.readline(), 10)
+    line = await asyncio.wait_for(program.stderr.readline(), 30)
     assert line.startswith(b"ai-grpc: 127.0.0.1:1: ")
     assert b"Connection refused" in line
     program.send_signal(signal.SIGINT)

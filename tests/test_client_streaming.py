@@ -91,9 +91,10 @@ async def test_a_refusal_reaches_a_client_that_is_still_sending(database: str, t
 
 
 async def test_a_client_that_goes_on_for_ever_is_refused_all_the_same(
-    database: str, caplog: pytest.LogCaptureFixture
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "ai_grpc.access")
+    monkeypatch.setattr("ai_grpc.uploads.LINGER", 1)
     async with an_exchange(database) as channel:
         request = pb.AddEpisodesRequest(episodes=[an_episode(await a_running_session(channel), 0)])
         stream = TrainingServiceStub(channel).AddEpisodes(metadata=MINE)
@@ -135,13 +136,13 @@ async def test_an_open_stream_is_one_of_the_calls_that_are_bounded(database: str
 async def test_a_stream_is_given_up_at_the_end_of_its_lifetime(database: str) -> None:
     async with an_exchange(database) as channel:
         session_id = await a_running_session(channel)
-    async with an_exchange(database, stream_lifetime=0.5, call_timeout=0.1) as channel:
+    async with an_exchange(database, stream_lifetime=3, call_timeout=0.1) as channel:
         started = time.monotonic()
         stream = TrainingServiceStub(channel).AddEpisodes()
         await stream.write(pb.AddEpisodesRequest(episodes=[an_episode(session_id)]))
         error = await refusal(stream)
         # Not the bound of other calls.
-        assert time.monotonic() - started > 0.4
+        assert time.monotonic() - started > 2.9
         assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         assert details(error).reason == "DEADLINE_EXCEEDED"
     async with an_exchange(database) as channel:
@@ -170,6 +171,6 @@ async def test_a_stream_does_not_hold_up_a_server_that_stops(database: str, tmp_
             assert error.code() == grpc.StatusCode.UNAVAILABLE
             assert (details(error).reason, details(error).retry_delay) == ("DRAINING", 0.2)
         assert await ending == 0
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 8
         # What was taken has been written.
         await until(admin, "SELECT count(*) FROM ai_trading.rl_episodes", 2)

@@ -23,13 +23,16 @@ with Cluster() as server:
 """
 
 
-def gone(folder: Path) -> bool:
-    """Whether nothing of a server on the folder is left, neither files nor processes."""
-    return not folder.exists() and not any(
+def until_gone(folder: Path) -> None:
+    """Returns when nothing of a server on the folder is left, neither files nor processes."""
+    deadline = time.monotonic() + 30
+    while folder.exists() or any(
         str(folder) in argument
         for process in psutil.process_iter(["cmdline"])
         for argument in process.info["cmdline"] or ()
-    )
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("end", [subprocess.Popen.terminate, subprocess.Popen.kill])
@@ -39,10 +42,7 @@ def test_nothing_is_left_of_a_server_whose_tests_were_killed(end: Callable[[subp
         folder = Path(process.stdout.readline().strip()).parent
         assert (folder / "data" / "postmaster.pid").exists()
         end(process)
-    deadline = time.monotonic() + 30
-    while not gone(folder):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until_gone(folder)
 
 
 async def test_server_comes_back_on_the_same_port_with_its_data() -> None:
@@ -53,4 +53,4 @@ async def test_server_comes_back_on_the_same_port_with_its_data() -> None:
         server.start()
         assert await ask(server.url(), "SELECT answer FROM kept") == 42
         server.stop("fast")
-    assert gone(folder)
+    until_gone(folder)

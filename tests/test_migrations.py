@@ -21,6 +21,9 @@ from tests.cluster import Cluster, free_port
 from tests.conftest import ask, with_login
 
 SECRET = "s3cret"
+ROLE = """
+DO $$ BEGIN CREATE ROLE ai_trading_service; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$
+"""
 
 
 @asynccontextmanager
@@ -135,7 +138,7 @@ async def test_an_owner_of_the_database_migrates_with_the_role_that_an_administr
 ) -> None:
     if grant and int(str(await ask(postgres, "SHOW server_version_num"))) < 160000:
         return
-    await ask(postgres, "DO $$ BEGIN CREATE ROLE ai_trading_service; EXCEPTION WHEN duplicate_object THEN END $$")
+    await ask(postgres, ROLE)
     async with login(postgres, "LOGIN") as name:
         await ask(postgres, f"GRANT ai_trading_service TO {name} {grant}")
         await ask(postgres, f"ALTER DATABASE {empty_database.rpartition('/')[2]} OWNER TO {name}")

@@ -87,7 +87,7 @@ async def test_a_session_that_is_heard_of_goes_on(database: str) -> None:
         model, stub = await an_active_model(channel), TrainingServiceStub(channel)
         silent, beating, appending, patient = [
             await a_running_session(channel, model_id=model, heartbeat_timeout=timeout)
-            for timeout in (SOON, SOON, SOON, None)
+            for timeout in (*[Duration(seconds=3)] * 3, None)
         ]
         beat = pb.HeartbeatTrainingSessionRequest(session_id=beating)
         append = pb.AppendTrainingMetricsRequest(session_id=appending, facts=a_struct(epoch=1))
@@ -102,7 +102,7 @@ async def test_a_session_that_is_heard_of_goes_on(database: str) -> None:
 @EACH
 async def test_what_has_ended_is_left_alone(database: str, work: Work) -> None:
     async with an_exchange(database, upkeep_interval=0.05) as channel:
-        completed, silent = [await work.start(channel, heartbeat_timeout=SOON) for _ in range(2)]
+        completed, silent = [await work.start(channel, heartbeat_timeout=timeout) for timeout in (None, SOON)]
         await work.complete(channel, completed)
         await execute(database, work.silence)
         before = await work.get(channel, completed)
@@ -125,7 +125,7 @@ async def test_it_does_not_wait_for_what_is_being_written(database: str, work: W
 async def test_it_does_not_wait_behind_callers(database: str) -> None:
     holder = await asyncpg.connect(database, timeout=10)
     async with an_exchange(database, upkeep_interval=0.05, calls_pool_size=1) as channel:
-        held, silent = [await a_running_session(channel, heartbeat_timeout=SOON) for _ in range(2)]
+        held, silent = [await a_running_session(channel, heartbeat_timeout=timeout) for timeout in (None, SOON)]
         async with holder.transaction():
             await holder.execute("SELECT FROM ai_trading.training_sessions WHERE session_id = $1 FOR UPDATE", held)
             beat = pb.HeartbeatTrainingSessionRequest(session_id=held)

@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 from ai_grpc.errors import draining
 
 # Seconds: for which it is read on at most, and without anything.
-LINGER: Final = 1.0
-SILENCE: Final = 0.1
+LINGER: Final = 5.0
+SILENCE: Final = 0.5
 
 
 class Upload:

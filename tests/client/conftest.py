@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
 
 import grpc
 import pytest
@@ -13,6 +14,8 @@ from ai_grpc.app import running
 from ai_grpc.client.subscriber import E, Subscriber
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.signals import TEST_SECONDS, a_signal, an_active_model, chosen
+
+AN_HOUR_LATER: Final = "UPDATE {} SET commit_time = commit_time - INTERVAL '1 hour'"
 
 
 class Exchange(NamedTuple):
@@ -35,6 +38,13 @@ async def take(subscriber: Subscriber[E, Any], count: int) -> list[E]:
     """The next events, so many."""
     async with asyncio.timeout(30):
         return [await anext(subscriber) for _ in range(count)]
+
+
+@asynccontextmanager
+async def another(database: str) -> AsyncIterator[str]:
+    """Where another service on the database is, which has read nothing yet."""
+    async with running(chosen(), database) as port:
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture

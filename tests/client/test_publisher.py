@@ -214,7 +214,7 @@ async def test_a_full_server_is_asked_again(database: str, caplog: pytest.LogCap
 async def test_nobody_at_the_target_is_said(exchange: Exchange) -> None:
     async with SignalPublisher(NOWHERE) as publisher:
         with pytest.raises(TimeoutError, match="Connection refused"):
-            await publisher.publish(exchange.signal(), timeout=0.3)
+            await publisher.publish(exchange.signal(), timeout=3)
 
 
 async def test_what_waits_at_the_end_is_answered_first(exchange: Exchange) -> None:
@@ -272,7 +272,7 @@ async def test_the_guilty_are_found_when_the_refusal_does_not_name_them() -> Non
 async def test_a_server_that_stands_still_is_left_for_the_next_one(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ai_grpc.client.lane.LONGEST_SILENCE", 0.5)
+    monkeypatch.setattr("ai_grpc.client.lane.LONGEST_SILENCE", 2)
     async with serving(database, tmp_path / "1.log") as first, serving(database, tmp_path / "2.log") as second:
         model_id = await _model(second)
         async with SignalPublisher([first.target, second.target]) as publisher:
@@ -281,7 +281,7 @@ async def test_a_server_that_stands_still_is_left_for_the_next_one(
             try:
                 published = await asyncio.gather(
                     # Sooner than a ping of the connection would find out.
-                    *(publisher.publish(a_signal(model_id), timeout=3) for _ in range(50))
+                    *(publisher.publish(a_signal(model_id), timeout=12) for _ in range(50))
                 )
             finally:
                 os.kill(first.pid, signal.SIGCONT)

@@ -252,7 +252,7 @@ async def stream(channel: grpc.aio.Channel, *messages: list[pb.Signal]) -> list[
 
 
 async def test_nothing_overtakes_a_message_that_must_be_repeated(database: str) -> None:
-    async with an_exchange(database, lock_timeout=0.5) as channel:
+    async with an_exchange(database, lock_timeout=3) as channel:
         model = await an_active_model(channel)
         stream = SignalServiceStub(channel).PublishSignalStream()
         async with appends_held(database) as holder:

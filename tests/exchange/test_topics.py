@@ -56,7 +56,10 @@ def sequences(received: Iterable[pb.GenerationEvent]) -> list[int]:
     return [event.sequence for event in received]
 
 
-async def test_a_stream_that_wanders_between_replicas_loses_and_doubles_nothing(database: str) -> None:
+async def test_a_stream_that_wanders_between_replicas_loses_and_doubles_nothing(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ai_grpc.exchange.feed.AHEAD_WAIT", 20)
     async with an_exchange(database) as one, an_exchange(database) as other:
         runs = [await a_running_run(channel) for channel in (one, other, one, other)]
         writers = [
@@ -67,7 +70,7 @@ async def test_a_stream_that_wanders_between_replicas_loses_and_doubles_nothing(
         start: dict[str, Any] = {"earliest": EARLIEST}
         while len(received) < 100:
             # Cut off with every message that brings something.
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 stream = subscribe((one, other)[len(received) % 2], **start, max_batch_size=3)
                 message = (await until(stream, "batch"))[-1]
                 stream.cancel()
