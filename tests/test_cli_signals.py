@@ -23,7 +23,7 @@ from google.protobuf.json_format import MessageToJson, Parse
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.faults.database import administrator, until
 from tests.server import ServerProcess, serving
-from tests.signals import TEST_SECONDS, a_signal, an_active_model, publish, written
+from tests.signals import a_signal, an_active_model, publish, written
 
 COMMAND = (sys.executable, "-m", "ai_grpc")
 
@@ -50,9 +50,8 @@ class Ended(NamedTuple):
 
 @pytest.fixture
 async def service(database: str, tmp_path: Path) -> AsyncIterator[Service]:
-    """The service, for a bounded time."""
+    """The service, and a model that may publish."""
     async with (
-        asyncio.timeout(TEST_SECONDS),
         serving(database, tmp_path / "log") as server,
         grpc.aio.insecure_channel(server.target) as channel,
     ):

@@ -13,7 +13,7 @@ import pytest
 from ai_grpc.app import running
 from ai_grpc.client.subscriber import E, Subscriber
 from ai_grpc.v1 import signals_pb2 as pb
-from tests.signals import TEST_SECONDS, a_signal, an_active_model, chosen
+from tests.signals import a_signal, an_active_model, chosen
 
 AN_HOUR_LATER: Final = "UPDATE {} SET commit_time = commit_time - INTERVAL '1 hour'"
 
@@ -49,9 +49,8 @@ async def another(database: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def exchange(database: str) -> AsyncIterator[Exchange]:
-    """The service on a database of its own, for a bounded time."""
+    """The service on a database of its own."""
     async with (
-        asyncio.timeout(TEST_SECONDS),
         running(chosen(), database) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):

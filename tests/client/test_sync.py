@@ -22,7 +22,7 @@ from ai_grpc.client.background import BACKGROUND
 from ai_grpc.errors import InvalidArgument
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.server import ServerProcess, serving
-from tests.signals import TEST_SECONDS, a_signal, an_active_model
+from tests.signals import a_signal, an_active_model
 from tests.streams import sequences
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Service(NamedTuple):
 @pytest.fixture
 async def service(database: str, tmp_path: Path) -> AsyncIterator[Service]:
     """A process of its own: the threads of a test have an event loop of theirs."""
-    async with asyncio.timeout(TEST_SECONDS), serving(database, tmp_path / "log") as server:
+    async with serving(database, tmp_path / "log") as server:
         async with grpc.aio.insecure_channel(server.target) as channel:
             model_id = await an_active_model(channel)
         yield Service(server, model_id)
