@@ -56,7 +56,10 @@ async def test_watch_tells_of_a_kill(tmp_path: Path) -> None:
             await asyncio.wait_for(running.watch(), 30)
 
 
-async def test_death_of_a_watched_process_is_told_in_the_place_of_what_it_leads_to(tmp_path: Path) -> None:
+async def test_death_of_a_watched_process_is_told_in_the_place_of_what_it_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ai_grpc.demo.processes.CAUSE_SECONDS", 30)
     async with program(tmp_path, "import time; print('{}', flush=True); time.sleep(60)") as running:
         await running.receive(within=30)
         with pytest.RaisesGroup(pytest.RaisesExc(ChildDied, match="status -9")):

@@ -72,10 +72,10 @@ class Bot:
 
 
 async def run(target: str, path: Path, model_ids: list[str]) -> None:
-    """Follows the signals until SIGTERM, then reports."""
-    this = asyncio.current_task()
+    """Remembers, follows the signals until SIGTERM, then reports."""
+    loop, this, told = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
     assert this is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    loop.add_signal_handler(signal.SIGTERM, told.set)
     with Journal(path) as journal:
         kinds = [entered.kind for entered in journal.entered]
         after = journal.position.sequence if journal.position else 0
@@ -83,9 +83,12 @@ async def run(target: str, path: Path, model_ids: list[str]) -> None:
         async with connect(target) as channel:
             bot = Bot(journal, signals_pb2_grpc.SignalServiceStub(channel))
             await bot.remember()
-            models = pb.SignalFilter(model_ids=model_ids)
-            with suppress(asyncio.CancelledError):
-                await follow(SignalSubscriber(target, start="earliest", position=journal.position, filter=models), bot)
+            if not told.is_set():
+                loop.add_signal_handler(signal.SIGTERM, this.cancel)
+                models = pb.SignalFilter(model_ids=model_ids)
+                subscriber = SignalSubscriber(target, start="earliest", position=journal.position, filter=models)
+                with suppress(asyncio.CancelledError):
+                    await follow(subscriber, bot)
     say("result", accounts=bot.report())
 
 
