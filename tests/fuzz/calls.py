@@ -10,6 +10,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
+from ai_grpc.client import error_of_call
 from ai_grpc.v1 import errors_pb2
 from tests.fuzz.inputs import Input
 from tests.fuzz.receiving import receive
@@ -27,6 +28,8 @@ REFUSALS: Final = frozenset(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     )
 )
+# Two who report the same anomalies in different orders may wait for each other: then one of them is given up.
+REPORT: Final = "/ai_grpc.v1.AnomalyService/ReportAnomalies"
 CODES: Final = frozenset(code.value[0] for code in REFUSALS)
 # The message of a stream that a violation speaks of.
 PLACE: Final = re.compile(r"requests\[(\d+)\]")
@@ -53,6 +56,8 @@ async def outcome_of(channel: grpc.aio.Channel, sent: Input) -> Outcome:
         await receive(channel, sent, responses)
     except grpc.aio.AioRpcError as error:
         status = error.code().name
+        if _is_given_up(error, sent):
+            return Outcome(status)
         if fault := _refusal_fault(error, sent):
             return Outcome(status, fault=fault)
         if not (method.client_streaming and method.server_streaming):
@@ -83,6 +88,12 @@ def _refusal_fault(error: grpc.aio.AioRpcError, sent: Input) -> str:
     if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not found.fields:
         return f"INVALID_ARGUMENT names no field: {error.details()}"
     return ""
+
+
+def _is_given_up(error: grpc.aio.AioRpcError, sent: Input) -> bool:
+    if (sent.method.path, error.code()) != (REPORT, grpc.StatusCode.UNAVAILABLE):
+        return False
+    return error_of_call(error).reason_name == "DATABASE_UNAVAILABLE"
 
 
 def _is_too_large(error: grpc.aio.AioRpcError, sent: Input) -> bool:

@@ -21,6 +21,7 @@ from tests.fuzz.ledger import Ledger, Snapshot, Watch
 from tests.fuzz.reading import unreadable
 from tests.fuzz.shrink import shrunk
 from tests.fuzz.target import Target
+from tests.soak.samples import complaints
 
 IN_FLIGHT: Final = 48
 STRETCHES: Final = 20
@@ -77,7 +78,7 @@ class Campaign:
         outcome = await outcome_of(channel, sent)
         self.result.calls[sent.method.path, outcome.status] += 1
         self._ledger.note(number, sent, outcome.refused)
-        if outcome.status == grpc.StatusCode.UNAVAILABLE.name and await dies(self._target.server):
+        if outcome.fault and outcome.status == grpc.StatusCode.UNAVAILABLE.name and await dies(self._target.server):
             self._unanswered.append(number)
         elif outcome.fault and self._is_new(sent, outcome.status):
             await self._find(number, sent, outcome)
@@ -126,7 +127,7 @@ class Campaign:
         growth = memory[-1] - memory[len(memory) // WARM_UP]
         if growth > MOST_GROWTH:
             findings.append(Finding(f"the server's memory grew by {growth / MIB:.1f} MiB after the first quarter"))
-        if log := self._target.server.log.strip():
+        if log := complaints(self._target.server):
             findings.append(Finding(f"the server's log: {log[:2000]}"))
 
 

@@ -15,6 +15,7 @@ CALL_SECONDS: Final = 45
 # How much of a stream that does not end by itself is read.
 MOST_RESPONSES: Final = 4
 PATIENCE: Final = 0.02
+RETRIES: Final = 3
 BROKEN_WRITE: Final = (grpc.StatusCode.INTERNAL, "Internal error from Core")
 
 
@@ -46,14 +47,18 @@ async def _read_some(call: Any, responses: list[bytes]) -> None:
 
 
 async def _upload(method: Any, sent: Input) -> bytes:
-    """All messages at once. When gRPC itself ends the stream, for one is too large, the client loses the status in the
-    write of the next: then once more without those that follow."""
-    try:
-        return bytes(await method(iter(sent.messages), timeout=CALL_SECONDS))
-    except grpc.aio.AioRpcError as error:
-        if (error.code(), error.details()) != BROKEN_WRITE or sent.too_large is None:
-            raise
-    return bytes(await method(iter(sent.messages[: sent.too_large + 1]), timeout=CALL_SECONDS))
+    """All messages at once. When the server ends the stream in the midst of a write, the client loses its status: then
+    again, without those that follow one that is too large for gRPC itself."""
+    messages = sent.messages
+    for _ in range(RETRIES):
+        try:
+            return bytes(await method(iter(messages), timeout=CALL_SECONDS))
+        except grpc.aio.AioRpcError as error:
+            if (error.code(), error.details()) != BROKEN_WRITE:
+                raise
+        if sent.too_large is not None:
+            messages = sent.messages[: sent.too_large + 1]
+    return bytes(await method(iter(messages), timeout=CALL_SECONDS))
 
 
 async def _exchange(method: Any, sent: Input, responses: list[bytes]) -> None:

@@ -29,6 +29,8 @@ SETTINGS: Final = {
     # Once, at the start: nothing but requests and what expires may change a table.
     "AI_GRPC_UPKEEP_INTERVAL": "86400",
 }
+# Before it starts: else its upkeep does so beside the first requests.
+PARTITIONS: Final = "SELECT ai_trading.make_feature_partitions()"
 EPOCHS: Final = [f"UPDATE ai_trading.{log} SET epoch = $1" for log in ("log_meta", "event_log_meta")]
 MODELS: Final = """
 INSERT INTO ai_trading.ai_models (model_id, model_name, version, model_type)
@@ -80,5 +82,6 @@ async def _fill(dsn: str, world: World) -> None:
     async with administrator(dsn) as admin:
         for epoch in EPOCHS:
             await admin.execute(epoch, world.epoch)
+        await admin.execute(PARTITIONS)
         await admin.execute(MODELS, world.model_ids, world.model_names)
         await admin.execute(SESSIONS, world.ids("session_id"), world.model_ids[0])

@@ -18,7 +18,14 @@ _serve: Any = app.serve
 async def serve_watched(*arguments: Any, **options: Any) -> None:
     """What `app.serve` does, and the answer to the signal."""
     loop, file = asyncio.get_running_loop(), Path(os.environ[FILE])
-    loop.add_signal_handler(signal.SIGUSR1, lambda: file.write_text(f"{len(asyncio.all_tasks(loop))}\n"))
+    new = file.with_suffix(".new")
+
+    def answer() -> None:
+        new.write_text(f"{len(asyncio.all_tasks(loop))}\n")
+        # Whoever finds the file finds all of it.
+        new.replace(file)
+
+    loop.add_signal_handler(signal.SIGUSR1, answer)
     await _serve(*arguments, **options)
 
 
