@@ -49,7 +49,10 @@ async def test_a_report_may_be_repeated_whatever_became_of_it(database: str) -> 
 
 
 async def test_of_concurrent_reports_one_is_the_first(database: str) -> None:
-    async with an_exchange(database) as one, an_exchange(database) as other:
+    async with (
+        an_exchange(database, lock_timeout=20, statement_timeout=25) as one,
+        an_exchange(database, lock_timeout=20, statement_timeout=25) as other,
+    ):
         model = await an_active_model(one)
         given = [an_anomaly(model) for _ in range(20)]
         responses = await asyncio.gather(*(report(channel, *given) for channel in [one, other] * 5))

@@ -121,7 +121,10 @@ async def test_episodes_are_heartbeats_and_may_come_late(database: str) -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_two_writers_of_the_same_episodes_store_them_once(database: str, late: bool) -> None:
-    async with an_exchange(database) as one, an_exchange(database) as other:
+    async with (
+        an_exchange(database, lock_timeout=20, statement_timeout=25) as one,
+        an_exchange(database, lock_timeout=20, statement_timeout=25) as other,
+    ):
         sessions = [await a_running_session(one) for _ in range(3)]
         for session_id in sessions if late else []:
             end = pb.CompleteTrainingSessionRequest(session_id=session_id)

@@ -132,7 +132,7 @@ async def test_a_batch_has_1_to_1000_evaluations_each_once(database: str) -> Non
 
 
 async def test_two_repetitions_at_once_in_any_order_both_succeed(database: str) -> None:
-    async with an_exchange(database) as channel:
+    async with an_exchange(database, lock_timeout=20, statement_timeout=25) as channel:
         [signal_id] = await signals(channel, await an_active_model(channel), {})
         batch = [an_evaluation(signal_id) for _ in range(500)]
         orders = [batch, batch[::-1]] * 4

@@ -12,10 +12,11 @@ import pytest
 from ai_grpc.db import load_queries
 from ai_grpc.records import bound
 
-NOW: Final = datetime.now(UTC)
+# In a month that is over: the partition of this one may have next to nothing yet.
+LATEST: Final = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
 FILL: Final = """
 INSERT INTO feature_data (symbol, timestamp, feature_set_name, features, raw_data_hash)
-SELECT 'S' || n % 40, now() - n / 40 * interval '1 hour', 'set' || n % 4, '{"a": 1}', repeat('a', 64)
+SELECT 'S' || n % 40, $1::timestamptz - n / 40 * interval '1 hour', 'set' || n % 4, '{"a": 1}', repeat('a', 64)
 FROM generate_series(1, 40000) AS n
 """
 PARTITIONS: Final = """
@@ -25,11 +26,11 @@ FROM generate_series(1, 2) AS n, date_trunc('month', now()) AS month
 """
 # An empty partition may be scanned.
 SCANNED: Final = re.compile(r"Seq Scan on feature_data.* rows=[^0]")
-LOOK_UP: Final = {"symbols": ["S1"], "feature_set_names": ["set1"], "as_of": NOW, "known_by": None, "max_age": None}
+LOOK_UP: Final = {"symbols": ["S1"], "feature_set_names": ["set1"], "as_of": LATEST, "known_by": None, "max_age": None}
 READ: Final = {
     "feature_set_name": "set1",
-    "start_time": NOW - timedelta(days=1),
-    "end_time": NOW,
+    "start_time": LATEST - timedelta(days=1),
+    "end_time": LATEST,
     "after_time": None,
     "after_symbol": "",
     "symbols": [],
@@ -38,7 +39,8 @@ READ: Final = {
     "span": timedelta(weeks=4),
 }
 OF_A_SYMBOL: Final = """
-SELECT * FROM feature_data WHERE symbol = 'S1' AND timestamp > now() - interval '1 day' ORDER BY timestamp DESC
+SELECT * FROM feature_data
+WHERE symbol = 'S1' AND timestamp > $1::timestamptz - interval '1 day' ORDER BY timestamp DESC
 """
 CREATED: Final = "SELECT EXISTS (SELECT FROM feature_data WHERE created_at < now() - interval '1 day')"
 
@@ -56,7 +58,7 @@ async def test_features_are_found_by_an_index(database: str, mode: str) -> None:
         for (statement,) in await connection.fetch(PARTITIONS):
             await connection.execute(statement)
         await connection.execute("SELECT make_feature_partitions()")
-        await connection.execute(FILL)
+        await connection.execute(FILL, LATEST)
         await connection.execute("VACUUM ANALYZE feature_data")
         await connection.execute(f"SET plan_cache_mode = {mode}")
         queries = {name: bound(sql) for name, sql in load_queries("features").items()}
@@ -64,7 +66,7 @@ async def test_features_are_found_by_an_index(database: str, mode: str) -> None:
         plans = {
             name: await plan(connection, queries[name][0], *map(given[name].get, queries[name][1])) for name in given
         }
-        plans["of a symbol"] = await plan(connection, OF_A_SYMBOL)
+        plans["of a symbol"] = await plan(connection, OF_A_SYMBOL, LATEST)
         for name, index in (
             ("look_up_features", "symbol_feature_set_name_timestamp"),
             ("read_features", "feature_set_name_timestamp_symbol"),

@@ -190,7 +190,10 @@ async def test_another_content_of_a_generation_is_refused(database: str, subtest
 
 
 async def test_of_concurrent_recordings_one_is_stored(database: str) -> None:
-    async with an_exchange(database) as one, an_exchange(database) as other:
+    async with (
+        an_exchange(database, lock_timeout=20, statement_timeout=25) as one,
+        an_exchange(database, lock_timeout=20, statement_timeout=25) as other,
+    ):
         run_id = await a_running_run(one)
         request = a_generation(run_id, 0, *map(float, range(10)))
         stubs = [OptimizationServiceStub(channel) for channel in (one, other)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import chain
 from typing import Any, Final
 
@@ -343,11 +344,12 @@ async def test_a_run_whose_heartbeat_stops_is_failed_with_the_reason(database: s
     async with an_exchange(database, upkeep_interval=0.05) as channel:
         stub = OptimizationServiceStub(channel)
         silent = await a_running_run(channel, heartbeat_timeout=Duration(seconds=1))
-        heard = await a_running_run(channel, heartbeat_timeout=Duration(seconds=1))
-        run = pb.OptimizationRun(state=pb.OPTIMIZATION_STATE_RUNNING)
-        while run.state == pb.OPTIMIZATION_STATE_RUNNING:
+        heard = await a_running_run(channel, heartbeat_timeout=Duration(seconds=5))
+        run, age = await the_run(channel, silent), timedelta()
+        while run.state == pb.OPTIMIZATION_STATE_RUNNING or age < timedelta(seconds=6):
             await stub.HeartbeatOptimizationRun(pb.HeartbeatOptimizationRunRequest(run_id=heard))
-            run = (await stub.GetOptimizationRun(pb.GetOptimizationRunRequest(run_id=silent))).run
+            run, living = await the_run(channel, silent), await the_run(channel, heard)
+            age = living.heartbeat_time.ToDatetime() - living.start_time.ToDatetime()
             await asyncio.sleep(0.05)
         assert (run.state, run.error_message) == (pb.OPTIMIZATION_STATE_FAILED, "heartbeat lost: none for 1 s")
         assert run.end_time.ToMicroseconds() - run.heartbeat_time.ToMicroseconds() >= 1_000_000

@@ -155,6 +155,7 @@ async def test_a_signal_past_its_time_expires_through_the_log(database: str) -> 
         stub = SignalServiceStub(channel)
         latest, selection = streams_pb2.Latest(), pb.SignalFilter(kinds=[pb.SignalEvent.KIND_EXPIRED])
         events = stub.SubscribeSignals(pb.SubscribeSignalsRequest(latest=latest, filter=selection))
+        assert (await anext(aiter(events))).HasField("started")
         model, soon = await an_active_model(channel), Timestamp()
         soon.FromNanoseconds(time.time_ns() + 100_000_000)
         signal = a_signal(model, expire_time=soon)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable
+from datetime import date
 from typing import Any, Final
 
 import grpc
@@ -38,7 +39,9 @@ STRUCTS: Final = st.dictionaries(
     ),
     max_size=3,
 )
-DAYS: Final = st.lists(st.dates().map(str), min_size=2, max_size=2, unique=True).map(sorted)
+# All but the first and the last day that Python knows, which are refused.
+EACH_DAY: Final = st.dates(date(1, 1, 2), date(9999, 12, 30)).map(str)
+DAYS: Final = st.lists(EACH_DAY, min_size=2, max_size=2, unique=True).map(sorted)
 PERIODS: Final = DAYS.map(lambda days: Period(start_date=days[0], end_date=days[1]))
 TIMEOUTS: Final = st.integers(10**6, 7 * 86_400 * 10**6).map(
     lambda microseconds: Duration(seconds=microseconds // 10**6, nanos=microseconds % 10**6 * 1000)
