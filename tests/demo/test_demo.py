@@ -96,7 +96,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_bot_is_killed_resumes_and_its_log_equals_the_signal_log() -> None:
-    with demonstration({}) as demo:
+    # Slow enough that the kill comes before the last signal.
+    with demonstration({}, "--pace", "0.1") as demo:
         assert demo.ends() == 0, demo.text
         assert len({pid for pids in demo.pids.values() for pid in pids}) == 4
         assert len(demo.pids["bot"]) == 2
