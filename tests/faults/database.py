@@ -20,6 +20,8 @@ WAITING: Final = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'ai_grpc {}' AND wait_event_type = 'Lock'
 """
+# Of a server whose appends wait in vain for as long as a test lets them.
+PATIENT: Final = {"AI_GRPC_LOCK_TIMEOUT": "30", "AI_GRPC_STATEMENT_TIMEOUT": "30"}
 HEAD: Final = "SELECT coalesce(max(sequence), 0) FROM ai_trading.signal_log"
 
 

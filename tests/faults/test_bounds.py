@@ -17,7 +17,7 @@ import grpc
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, most_connections, no_appends, until_waiting
+from tests.faults.database import PATIENT, administrator, most_connections, no_appends, until_waiting
 from tests.faults.history import check_log, the_log
 from tests.server import serving
 from tests.signals import a_signal, an_active_model, details, refusal
@@ -30,6 +30,7 @@ MOST_CALLS: Final = 400
 MOST_WAITING: Final = 1000
 MOST_CONNECTIONS: Final = Counter(append=1, tail=1, notify=1, topics=1, sweep=1, upkeep=1, calls=3, reads=2, replay=2)
 SETTINGS: Final = {
+    **PATIENT,
     "AI_GRPC_MAX_CONCURRENT_CALLS": str(MOST_CALLS),
     "AI_GRPC_APPEND_QUEUE_ROWS": str(MOST_WAITING),
     "AI_GRPC_CALLS_POOL_SIZE": "3",
@@ -37,8 +38,6 @@ SETTINGS: Final = {
     "AI_GRPC_REPLAY_POOL_SIZE": "2",
     # Nearly all that a subscriber reads comes from the database.
     "AI_GRPC_RING_EVENTS": "1",
-    "AI_GRPC_LOCK_TIMEOUT": "30",
-    "AI_GRPC_STATEMENT_TIMEOUT": "30",
     "AI_GRPC_LOG_LEVEL": "WARNING",
 }
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import grpc
 
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, no_appends, until_waiting
+from tests.faults.database import PATIENT, administrator, no_appends, until_waiting
 from tests.faults.history import check_log, the_log
 from tests.server import serving
 from tests.signals import a_signal, an_active_model, reason
 
-SETTINGS: Final = {"AI_GRPC_LOCK_TIMEOUT": "30", "AI_GRPC_STATEMENT_TIMEOUT": "30"}
-
 
 async def test_deadline_that_passes_while_waiting_writes_nothing(database: str, tmp_path: Path) -> None:
     async with (
-        serving(database, tmp_path / "log", SETTINGS) as server,
+        serving(database, tmp_path / "log", PATIENT) as server,
         stubs_of([server]) as (stub,),
         grpc.aio.insecure_channel(server.target) as channel,
         administrator(database) as admin,
@@ -39,6 +36,8 @@ async def test_deadline_that_passes_while_waiting_writes_nothing(database: str, 
             ]
             outcomes = await asyncio.gather(*waiting[::2], return_exceptions=True)
             assert {_code(outcome) for outcome in outcomes} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+            # When this is answered, the server knows who has given up.
+            await stub.ListSignals(pb.ListSignalsRequest())
         await asyncio.gather(first, *waiting[1::2])
         # What the server still held for those who gave up would be written before this.
         last = a_signal(model_id)
@@ -51,7 +50,7 @@ async def test_deadline_that_passes_while_waiting_writes_nothing(database: str, 
 
 async def test_server_bounds_a_call_that_has_no_deadline(database: str, tmp_path: Path) -> None:
     async with (
-        serving(database, tmp_path / "log", {**SETTINGS, "AI_GRPC_CALL_TIMEOUT": "0.5"}) as server,
+        serving(database, tmp_path / "log", {**PATIENT, "AI_GRPC_CALL_TIMEOUT": "3"}) as server,
         stubs_of([server]) as (stub,),
         grpc.aio.insecure_channel(server.target) as channel,
         administrator(database) as admin,

@@ -16,7 +16,7 @@ from ai_grpc.v1 import features_pb2, streams_pb2
 from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1.features_pb2_grpc import FeatureServiceStub
 from tests.faults.bare import stubs_of
-from tests.faults.database import administrator, no_appends, until_waiting
+from tests.faults.database import PATIENT, administrator, no_appends, until_waiting
 from tests.faults.history import check_log, the_log
 from tests.load import load_on
 from tests.server import serving
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ai_grpc.v1.signals_pb2_grpc import SignalServiceAsyncStub
 
 Message = TypeVar("Message")
-SETTINGS: Final = {"AI_GRPC_LOG_LEVEL": "WARNING"}
+SETTINGS: Final = {**PATIENT, "AI_GRPC_LOG_LEVEL": "WARNING"}
 GRACE: Final = 10
 FEATURES: Final = """
 INSERT INTO ai_trading.feature_data (symbol, timestamp, feature_set_name, features, raw_data_hash)
@@ -88,7 +88,7 @@ async def test_everyone_is_answered_before_the_server_ends(database: str, tmp_pa
             assert await asyncio.gather(*streams) == [1] * 5
         sequences = [response.results[0].sequence for response in await asyncio.gather(*calls)] + await lane
         assert await ending == 0
-        assert time.monotonic() - started < GRACE / 2
+        assert time.monotonic() - started < 0.8 * GRACE
     log = await the_log(database)
     check_log(log)
     assert sorted(sequences) == [entry.sequence for entry in log[1:]] == [*range(2, 53)]
@@ -100,13 +100,13 @@ async def test_clients_go_on_with_another_server_when_one_after_the_other_is_rep
     async with (
         serving(database, tmp_path / "0.log", SETTINGS) as first,
         serving(database, tmp_path / "1.log", SETTINGS) as second,
-        asyncio.timeout(60),
+        asyncio.timeout(120),
         load_on(database, [first.target, second.target], [pb.SignalFilter()] * 2, publishers=3, per_second=300) as acks,
     ):
         for server in (first, second) * 2:
             acknowledged, started = len(acks), time.monotonic()
             assert await server.terminate() == 0
-            assert time.monotonic() - started < GRACE / 2
+            assert time.monotonic() - started < 0.8 * GRACE
             await server.start()
             assert len(acks) > acknowledged
 
@@ -126,7 +126,7 @@ async def test_stalled_subscriber_holds_up_the_end_no_longer_than_the_grace(data
             await stub.PublishSignals(pb.PublishSignalsRequest(signals=signals))
         started = time.monotonic()
         assert await server.terminate() == 0
-        assert 1.5 < time.monotonic() - started < 4
+        assert 1.5 < time.monotonic() - started < 8
 
 
 async def _last_position(stub: SignalServiceAsyncStub) -> int:

@@ -22,7 +22,7 @@ from tests.faults.history import the_log
 from tests.server import serving
 from tests.signals import a_signal, an_active_model
 
-SETTINGS: Final = {"AI_GRPC_STATEMENT_TIMEOUT": "1", "AI_GRPC_LOG_LEVEL": "WARNING"}
+SETTINGS: Final = {"AI_GRPC_STATEMENT_TIMEOUT": "3", "AI_GRPC_LOG_LEVEL": "WARNING"}
 APPENDING: Final = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ai_grpc append'"
 
 

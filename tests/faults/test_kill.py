@@ -12,7 +12,7 @@ import grpc
 
 from ai_grpc.client import SignalPublisher
 from ai_grpc.v1 import signals_pb2 as pb
-from tests.faults.database import administrator, no_appends, until_waiting
+from tests.faults.database import PATIENT, administrator, no_appends, until_waiting
 from tests.faults.history import the_log
 from tests.load import SCALE, SYMBOLS, load_on
 from tests.server import ServerProcess, serving
@@ -32,7 +32,7 @@ async def test_killed_servers_lose_and_double_nothing(database: str, tmp_path: P
         serving(database, tmp_path / "0.log", SETTINGS) as first,
         serving(database, tmp_path / "1.log", SETTINGS) as second,
         serving(database, tmp_path / "2.log", SETTINGS) as third,
-        asyncio.timeout(120 * max(SCALE, 1)),
+        asyncio.timeout(300 * max(SCALE, 1)),
     ):
         servers = [first, second, third]
         async with load_on(database, [server.target for server in servers], FILTERS, publishers=4, per_second=250):
@@ -42,8 +42,8 @@ async def test_killed_servers_lose_and_double_nothing(database: str, tmp_path: P
 
 async def test_signal_that_was_committed_after_its_server_had_died_is_there_once(database: str, tmp_path: Path) -> None:
     async with (
-        serving(database, tmp_path / "0.log") as first,
-        serving(database, tmp_path / "1.log") as second,
+        serving(database, tmp_path / "0.log", PATIENT) as first,
+        serving(database, tmp_path / "1.log", PATIENT) as second,
         administrator(database) as admin,
         asyncio.timeout(60),
     ):

@@ -45,7 +45,7 @@ async def test_everybody_sees_one_order_of_everything_on_any_replica(database: s
         filters = _filters(model_ids)
         followers = [Follower(stubs, wanted, patience=5000) for wanted in filters]
         end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        async with asyncio.timeout(120 * max(SCALE, 1)), asyncio.TaskGroup() as following:
+        async with asyncio.timeout(300 * max(SCALE, 1)), asyncio.TaskGroup() as following:
             for follower in followers:
                 following.create_task(follower.follow(end))
             async with asyncio.TaskGroup() as publishing:

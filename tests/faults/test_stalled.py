@@ -67,7 +67,7 @@ async def test_stalled_subscriber_harms_nobody_and_misses_nothing(database: str,
         serving(database, tmp_path / "log", SETTINGS) as server,
         grpc.aio.insecure_channel(server.target) as channel,
         grpc.aio.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as own_channel,
-        asyncio.timeout(2 * STALLED_SECONDS + 60),
+        asyncio.timeout(2 * STALLED_SECONDS + 180),
     ):
         stub: SignalServiceAsyncStub = SignalServiceStub(channel)
         model_id = await an_active_model(channel)
@@ -87,8 +87,8 @@ async def test_stalled_subscriber_harms_nobody_and_misses_nothing(database: str,
     for subscriber in (stalled, *healthy):
         check_delivery(subscriber.entries, log)
     assert stalled.fell_behind
-    # A blocked subscriber waits for seconds; a machine with other work to do, for some dozen milliseconds.
-    assert after < 3 * before + 0.2
+    # A blocked subscriber waits for many seconds; a machine with other work to do, at times for parts of one.
+    assert after < 3 * before + 1
     assert max(growth) < RSS_ALLOWANCE
 
 
