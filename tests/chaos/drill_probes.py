@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from typing import Final
 
@@ -11,9 +12,11 @@ from grpc import aio
 from ai_grpc.v1 import streams_pb2
 from tests.chaos.history import Probe
 from tests.chaos.nouns import Noun
-from tests.chaos.recording import outcome_of
+from tests.chaos.probes import answer, refusal_in
 
-ANSWER_SECONDS: Final = 3.0
+ANSWER_SECONDS: Final = 10.0
+KNOWN_SECONDS: Final = 10.0
+LOOK_AGAIN: Final = 0.05
 
 
 async def ask(target: str, noun: Noun, epoch: str, floor: int, head: int) -> list[Probe]:
@@ -26,20 +29,21 @@ async def ask(target: str, noun: Noun, epoch: str, floor: int, head: int) -> lis
         ("another epoch", streams_pb2.Position(epoch=str(uuid.UUID(int=0)), sequence=head), "EPOCH_MISMATCH"),
     ]
     async with aio.insecure_channel(target) as channel:
-        answers = await asyncio.gather(*(_answer(channel, noun, position) for _, position, _ in table))
-    return [Probe(target, name, expected, answer) for (name, _, expected), answer in zip(table, answers, strict=True)]
+        await _until_known(channel, noun, floor)
+        answers = await asyncio.gather(
+            *(answer(channel, noun, ANSWER_SECONDS, after=position) for _, position, _ in table)
+        )
+    return [
+        Probe(target, name, expected, refusal_in(first))
+        for (name, _, expected), first in zip(table, answers, strict=True)
+    ]
 
 
-async def _answer(channel: aio.Channel, noun: Noun, position: streams_pb2.Position) -> str:
-    """Nothing if the replica begins to serve, else why it does not."""
-    call = noun.subscribe(channel)(noun.request(after=position))
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await call.read()
-    except TimeoutError:
-        return "SILENCE"
-    except (aio.AioRpcError, aio.InternalError) as failure:
-        return outcome_of(failure)[1]
-    finally:
-        call.cancel()
-    return ""
+async def _until_known(channel: aio.Channel, noun: Noun, floor: int) -> None:
+    """The replica learns of the floor by its next poll; of one that does not, the answers say so."""
+    end = time.monotonic() + KNOWN_SECONDS
+    while time.monotonic() < end:
+        first = await answer(channel, noun, latest=streams_pb2.Latest())
+        if not refusal_in(first) and first.started.floor == floor:
+            return
+        await asyncio.sleep(LOOK_AGAIN)

@@ -11,7 +11,7 @@ from typing import Final
 from tests.chaos.edits import Edit
 
 APPEND: Final = "ai_grpc.exchange.writer:SignalWriter._append"
-LAST_MOMENT: Final = 0.005
+LAST_MOMENT: Final = 0.1
 REACH: Final = "from tests.chaos.failpoints import reach; reach"
 CONNECT: Final = "            connection = await self._line.get()\n"
 SEND: Final = '            placed = await connection.fetch(SQL["append"], *arguments)\n'

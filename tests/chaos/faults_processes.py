@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from random import Random
@@ -15,9 +14,9 @@ from typing import Final
 import asyncpg
 
 from tests.chaos.arena import Arena
+from tests.chaos.draining import drain
 from tests.chaos.faults import Part, fault
 from tests.chaos.fleet import GRACE, Replica
-from tests.chaos.history import Drain
 
 # Each with the highest count: there are fewer reports than appends.
 FAILPOINTS: Final = {
@@ -28,7 +27,8 @@ FAILPOINTS: Final = {
     "before_report": 5,
     "after_report": 5,
 }
-NEVER: Final = -1
+# By so much a server that stops in time may be seen to do so later.
+LATE: Final = 3.0
 DEATH_SECONDS: Final = 12
 MIGRATION_SECONDS: Final = 60
 OFFSETS: Final = ("+3600", "-3600", "+5", "-5", "+86400")
@@ -81,7 +81,7 @@ async def drained(arena: Arena, rng: Random) -> AsyncIterator[None]:
     """A server is told to stop under load, and started again later."""
     replica = rng.choice(arena.replicas)
     try:
-        await drain(arena, replica)
+        await _drain(arena, replica)
         yield
     finally:
         await replica.revive()
@@ -109,7 +109,7 @@ async def replaced(arena: Arena, rng: Random) -> AsyncIterator[None]:
     try:
         for replica in rng.sample(arena.replicas, len(arena.replicas)):
             try:
-                await drain(arena, replica)
+                await _drain(arena, replica)
             finally:
                 await replica.revive()
         yield
@@ -130,23 +130,6 @@ async def _migrate(arena: Arena) -> None:
                 await arena.ask(statement)
 
 
-async def drain(arena: Arena, replica: Replica) -> None:
-    """SIGTERM, and what became of it and of the streams that no proxy stands before."""
-    streams = [
-        witness.stream
-        for witness in arena.witnesses
-        if witness.stream is not None
-        and witness.stream.replica == replica.target
-        and witness.stream.messages
-        and not witness.stream.ended
-    ]
-    started = time.monotonic()
-    try:
-        status = await replica.terminate()
-    except TimeoutError:
-        status = NEVER
-        await replica.kill()
-    seconds = time.monotonic() - started
-    await asyncio.sleep(0.1)
-    closings = sum(stream.messages[-1].what == "closing" for stream in streams)
-    arena.history.drains.append(Drain(replica.name, seconds, GRACE, status, len(streams), closings))
+async def _drain(arena: Arena, replica: Replica) -> None:
+    """No proxy stands before the streams of the witnesses."""
+    arena.history.drains.append(await drain(replica, replica.name, arena.witnesses, GRACE + LATE))

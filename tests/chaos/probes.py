@@ -27,11 +27,11 @@ async def probe(replica: str, target: str, noun: Noun, *, quiet: bool) -> list[P
     probes: list[Probe] = []
     async with connect(target) as channel:
         for _ in range(TRIES):
-            started = await _answer(channel, noun, latest=streams_pb2.Latest())
+            started = await answer(channel, noun, latest=streams_pb2.Latest())
             if isinstance(started, str):
                 return [Probe(replica, "latest", "", started)] if quiet else []
             probes = await _probes(channel, noun, replica, started)
-            again = await _answer(channel, noun, latest=streams_pb2.Latest())
+            again = await answer(channel, noun, latest=streams_pb2.Latest())
             # If it has learned of a new floor meanwhile, the answers are about two.
             if isinstance(again, str) or again.started.floor == started.started.floor:
                 break
@@ -43,10 +43,8 @@ async def probe(replica: str, target: str, noun: Noun, *, quiet: bool) -> list[P
 async def _probes(channel: aio.Channel, noun: Noun, replica: str, started: Any) -> list[Probe]:
     probes = []
     for name, position, expected in _table(started.position.epoch, started.started.floor, started.started.head):
-        answer = await _answer(channel, noun, after=position)
-        probes.append(Probe(replica, name, expected, answer if isinstance(answer, str) else ""))
-    none = await _answer(channel, noun)
-    probes.append(Probe(replica, "none", "INVALID_FIELD", none if isinstance(none, str) else ""))
+        probes.append(Probe(replica, name, expected, refusal_in(await answer(channel, noun, after=position))))
+    probes.append(Probe(replica, "none", "INVALID_FIELD", refusal_in(await answer(channel, noun))))
     return probes
 
 
@@ -69,11 +67,11 @@ def _table(epoch: str, floor: int, head: int) -> list[tuple[str, streams_pb2.Pos
     ]
 
 
-async def _answer(channel: aio.Channel, noun: Noun, **start: Any) -> Any:
+async def answer(channel: aio.Channel, noun: Noun, seconds: float = ANSWER_SECONDS, **start: Any) -> Any:
     """The first message, or why there is none."""
     call = noun.subscribe(channel)(noun.request(**start))
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(seconds):
             response = await call.read()
     except TimeoutError:
         return SILENCE
@@ -82,3 +80,8 @@ async def _answer(channel: aio.Channel, noun: Noun, **start: Any) -> Any:
     finally:
         call.cancel()
     return response if isinstance(response, noun.response) else "END"
+
+
+def refusal_in(first: Any) -> str:
+    """Nothing if the replica begins to serve, else why it does not."""
+    return first if isinstance(first, str) else ""
