@@ -26,7 +26,7 @@ serve: $(READY) ## The server on port 50051, with an embedded PostgreSQL unless 
 	@$(BIN)/ai-grpc serve
 
 test: $(READY) ## The tests, on a real PostgreSQL; about five minutes
-	@$(BIN)/pytest --numprocesses 3 --dist worksteal
+	@$(BIN)/pytest --numprocesses 4 --dist worksteal
 
 lint: $(READY) ## ruff, mypy --strict, import-linter, buf
 	@$(BIN)/ruff check .
