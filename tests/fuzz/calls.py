@@ -28,8 +28,9 @@ REFUSALS: Final = frozenset(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     )
 )
-# Two who report the same anomalies in different orders may wait for each other: then one of them is given up.
-REPORT: Final = "/ai_grpc.v1.AnomalyService/ReportAnomalies"
+# As of two who wait for each other, or of a machine that stands still: a client would ask again.
+GIVEN_UP: Final = "UNAVAILABLE: the database does not answer, however often it is asked"
+ATTEMPTS: Final = 3
 CODES: Final = frozenset(code.value[0] for code in REFUSALS)
 # The message of a stream that a violation speaks of.
 PLACE: Final = re.compile(r"requests\[(\d+)\]")
@@ -46,9 +47,27 @@ class Outcome:
     refused: frozenset[int] = frozenset()
     fault: str = ""
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether nobody said anything, as of a server that is gone."""
+        return self.status == grpc.StatusCode.UNAVAILABLE.name and self.fault not in ("", GIVEN_UP)
+
 
 async def outcome_of(channel: grpc.aio.Channel, sent: Input) -> Outcome:
-    """Makes the call and looks at all of its answer. Takes CALL_SECONDS at most."""
+    """Makes the call, again if the database did not answer, and looks at all of its answer. An attempt takes
+    CALL_SECONDS at most."""
+    outcome = await _outcome_of_one(channel, sent)
+    if outcome.fault != GIVEN_UP:
+        return outcome
+    for _ in range(ATTEMPTS):
+        again = await _outcome_of_one(channel, sent)
+        if again.fault != GIVEN_UP:
+            # Nobody knows whether the first one has written anything.
+            return Outcome(outcome.status, fault=again.fault)
+    return outcome
+
+
+async def _outcome_of_one(channel: grpc.aio.Channel, sent: Input) -> Outcome:
     responses: list[bytes] = []
     method = sent.method
     status = "OK"
@@ -56,8 +75,6 @@ async def outcome_of(channel: grpc.aio.Channel, sent: Input) -> Outcome:
         await receive(channel, sent, responses)
     except grpc.aio.AioRpcError as error:
         status = error.code().name
-        if _is_given_up(error, sent):
-            return Outcome(status)
         if fault := _refusal_fault(error, sent):
             return Outcome(status, fault=fault)
         if not (method.client_streaming and method.server_streaming):
@@ -73,6 +90,8 @@ async def outcome_of(channel: grpc.aio.Channel, sent: Input) -> Outcome:
 
 
 def _refusal_fault(error: grpc.aio.AioRpcError, sent: Input) -> str:
+    if error.code() is grpc.StatusCode.UNAVAILABLE and error_of_call(error).reason_name == "DATABASE_UNAVAILABLE":
+        return GIVEN_UP
     if error.code() not in REFUSALS:
         return f"{error.code().name}: {error.details()}"
     if not sent.method.is_ours:
@@ -88,12 +107,6 @@ def _refusal_fault(error: grpc.aio.AioRpcError, sent: Input) -> str:
     if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not found.fields:
         return f"INVALID_ARGUMENT names no field: {error.details()}"
     return ""
-
-
-def _is_given_up(error: grpc.aio.AioRpcError, sent: Input) -> bool:
-    if (sent.method.path, error.code()) != (REPORT, grpc.StatusCode.UNAVAILABLE):
-        return False
-    return error_of_call(error).reason_name == "DATABASE_UNAVAILABLE"
 
 
 def _is_too_large(error: grpc.aio.AioRpcError, sent: Input) -> bool:

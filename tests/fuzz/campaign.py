@@ -78,7 +78,7 @@ class Campaign:
         outcome = await outcome_of(channel, sent)
         self.result.calls[sent.method.path, outcome.status] += 1
         self._ledger.note(number, sent, outcome.refused)
-        if outcome.fault and outcome.status == grpc.StatusCode.UNAVAILABLE.name and await dies(self._target.server):
+        if outcome.unanswered and await dies(self._target.server):
             self._unanswered.append(number)
         elif outcome.fault and self._is_new(sent, outcome.status):
             await self._find(number, sent, outcome)
