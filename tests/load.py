@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 import grpc
+import pytest
 
 from ai_grpc.client import Published, SignalPublisher, SignalSubscriber
 from ai_grpc.v1 import signals_pb2 as pb
@@ -22,6 +23,9 @@ from tests.signals import a_signal, an_active_model
 
 # Makes the long tests longer, and their load larger.
 SCALE: Final = float(os.environ.get("TEST_SCALE", "1"))
+SCALED_SECONDS: Final = 300 * max(SCALE, 1)
+# In the place of the bound of all tests.
+scaled: Final = pytest.mark.timeout(SCALED_SECONDS + 60)
 SYMBOLS: Final = ("AAPL", "BTCUSDT", "EURUSD", "MSFT", "XAUUSD")
 
 

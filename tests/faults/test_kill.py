@@ -14,7 +14,7 @@ from ai_grpc.client import SignalPublisher
 from ai_grpc.v1 import signals_pb2 as pb
 from tests.faults.database import PATIENT, administrator, no_appends, until_waiting
 from tests.faults.history import the_log
-from tests.load import SCALE, SYMBOLS, load_on
+from tests.load import SCALE, SCALED_SECONDS, SYMBOLS, load_on, scaled
 from tests.server import ServerProcess, serving
 from tests.signals import a_signal, an_active_model
 
@@ -27,12 +27,13 @@ FILTERS: Final = (
 )
 
 
+@scaled
 async def test_killed_servers_lose_and_double_nothing(database: str, tmp_path: Path) -> None:
     async with (
         serving(database, tmp_path / "0.log", SETTINGS) as first,
         serving(database, tmp_path / "1.log", SETTINGS) as second,
         serving(database, tmp_path / "2.log", SETTINGS) as third,
-        asyncio.timeout(300 * max(SCALE, 1)),
+        asyncio.timeout(SCALED_SECONDS),
     ):
         servers = [first, second, third]
         async with load_on(database, [server.target for server in servers], FILTERS, publishers=4, per_second=250):

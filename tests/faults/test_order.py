@@ -16,7 +16,7 @@ from ai_grpc.v1 import signals_pb2 as pb
 from tests.faults.bare import Follower, in_requests, publish_on_stream, publish_one_by_one, stubs_of
 from tests.faults.database import administrator, head, until
 from tests.faults.history import Ack, Entry, check_acks, check_delivery, check_log, check_real_time, the_log
-from tests.load import SCALE, SYMBOLS, some_signals
+from tests.load import SCALE, SCALED_SECONDS, SYMBOLS, scaled, some_signals
 from tests.server import serving
 from tests.signals import an_active_model, reason
 
@@ -31,6 +31,7 @@ SETTINGS: Final = {"AI_GRPC_RING_EVENTS": "500", "AI_GRPC_SWEEP_INTERVAL": "0.2"
 DUE: Final = "SELECT count(*) FROM ai_trading.ai_signals WHERE status = 'ACTIVE' AND expires_at IS NOT NULL"
 
 
+@scaled
 async def test_everybody_sees_one_order_of_everything_on_any_replica(database: str, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         servers = [
@@ -45,7 +46,7 @@ async def test_everybody_sees_one_order_of_everything_on_any_replica(database: s
         filters = _filters(model_ids)
         followers = [Follower(stubs, wanted, patience=5000) for wanted in filters]
         end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        async with asyncio.timeout(300 * max(SCALE, 1)), asyncio.TaskGroup() as following:
+        async with asyncio.timeout(SCALED_SECONDS), asyncio.TaskGroup() as following:
             for follower in followers:
                 following.create_task(follower.follow(end))
             async with asyncio.TaskGroup() as publishing:

@@ -17,7 +17,7 @@ from ai_grpc.v1 import signals_pb2 as pb
 from ai_grpc.v1 import streams_pb2
 from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 from tests.faults.history import Entry, check_delivery, check_log, entry_of, the_log
-from tests.load import SCALE
+from tests.load import SCALE, SCALED_SECONDS, scaled
 from tests.server import ServerProcess, serving
 from tests.signals import a_signal, an_active_model
 
@@ -61,13 +61,14 @@ class Subscriber:
         return quantiles(seconds, n=100)[98]
 
 
+@scaled
 async def test_stalled_subscriber_harms_nobody_and_misses_nothing(database: str, tmp_path: Path) -> None:
     sent: dict[str, float] = {}
     async with (
         serving(database, tmp_path / "log", SETTINGS) as server,
         grpc.aio.insecure_channel(server.target) as channel,
         grpc.aio.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as own_channel,
-        asyncio.timeout(2 * STALLED_SECONDS + 180),
+        asyncio.timeout(SCALED_SECONDS),
     ):
         stub: SignalServiceAsyncStub = SignalServiceStub(channel)
         model_id = await an_active_model(channel)
