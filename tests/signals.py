@@ -25,6 +25,8 @@ from ai_grpc.v1.signals_pb2_grpc import SignalServiceStub
 
 SIGNAL_TIME: Final = Timestamp(seconds=1_700_000_000, nanos=123_456_000)
 TEST_SECONDS: Final = 60
+# Of an exchange in which many writers of the same rows queue.
+PATIENT: Final = {"lock_timeout": 20, "statement_timeout": 25}
 
 
 class Details(NamedTuple):

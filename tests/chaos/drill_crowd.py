@@ -24,8 +24,8 @@ from tests.faults.database import PIDS, administrator
 from tests.server import ServerProcess
 
 PHASE_SECONDS: Final = 0.4
-CONVERGENCE_SECONDS: Final = 10.0
-GRACE: Final = 10.0
+CONVERGENCE_SECONDS: Final = 4.0
+GRACE: Final = 3.0
 GIVEN_UP: Final = 15.0
 BOT_PAUSE: Final = 0.02
 CURRENT: Final = 5

@@ -27,8 +27,6 @@ FAILPOINTS: Final = {
     "before_report": 5,
     "after_report": 5,
 }
-# By so much a server that stops in time may be seen to do so later.
-LATE: Final = 3.0
 DEATH_SECONDS: Final = 12
 MIGRATION_SECONDS: Final = 60
 OFFSETS: Final = ("+3600", "-3600", "+5", "-5", "+86400")
@@ -132,4 +130,4 @@ async def _migrate(arena: Arena) -> None:
 
 async def _drain(arena: Arena, replica: Replica) -> None:
     """No proxy stands before the streams of the witnesses."""
-    arena.history.drains.append(await drain(replica, replica.name, arena.witnesses, GRACE + LATE))
+    arena.history.drains.append(await drain(replica, replica.name, arena.witnesses, GRACE))

@@ -111,7 +111,7 @@ def test_bot_is_killed_resumes_and_its_log_equals_the_signal_log() -> None:
         assert re.search(r"model: recorded 2860 feature vectors, 2 spectra and [1-9]\d* anomalies", demo.text)
         assert len(re.findall(r"^  (?:GOOG|EURUSD) +(?:cross|turn) +[1-9]\d* +-?\d+\.\d{3}$", demo.text, re.M)) >= 2
         assert "The bot's accounts are those of a bot that follows the whole log in one go" in demo.text
-        wait_until(lambda: demo.left_behind() == [])
+        assert demo.left_behind() == []
         assert list(demo.folder.iterdir()) == []
 
 
@@ -125,7 +125,7 @@ def test_events_twice_in_the_bots_log_are_told_and_fail() -> None:
         assert demo.ends() == 1, demo.text
         assert "NOT equal" in demo.text
         assert "is equal to" not in demo.text
-        wait_until(lambda: demo.left_behind() == [])
+        assert demo.left_behind() == []
 
 
 @pytest.mark.parametrize("victim", ["server", "bot"])
@@ -135,7 +135,7 @@ def test_death_of_a_process_ends_everything_and_is_explained(victim: str) -> Non
         os.kill(demo.pids[victim][-1], signal.SIGKILL)
         assert demo.ends() == 1, demo.text
         assert f"the {victim} ended with status -9" in demo.text
-        wait_until(lambda: demo.left_behind() == [])
+        assert demo.left_behind() == []
         assert list(demo.folder.iterdir()) == []
 
 
@@ -146,7 +146,7 @@ def test_death_while_the_rules_are_bred_ends_everything_and_is_explained(victim:
         os.kill(demo.pids[victim][-1], signal.SIGKILL)
         assert demo.ends() == 1, demo.text
         assert f"the {victim} ended with status -9" in demo.text
-        wait_until(lambda: demo.left_behind() == [])
+        assert demo.left_behind() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -155,7 +155,7 @@ def test_interruption_leaves_nothing_behind(number: signal.Signals) -> None:
         demo.until("bot: process")
         demo.process.send_signal(number)
         assert demo.ends() == 130, demo.text
-        wait_until(lambda: demo.left_behind() == [])
+        assert demo.left_behind() == []
         assert list(demo.folder.iterdir()) == []
 
 
@@ -168,7 +168,7 @@ def test_even_killed_it_leaves_no_process_behind() -> None:
         demo.process.kill()
         _, alive = psutil.wait_procs(started, timeout=60)
         assert alive == []
-        wait_until(lambda: demo.left_behind() == [])
+        assert demo.left_behind() == []
 
 
 async def test_configured_database_keeps_the_signals_and_the_same_seed_trades_the_same_again(database: str) -> None:

@@ -88,7 +88,7 @@ async def test_everyone_is_answered_before_the_server_ends(database: str, tmp_pa
             assert await asyncio.gather(*streams) == [1] * 5
         sequences = [response.results[0].sequence for response in await asyncio.gather(*calls)] + await lane
         assert await ending == 0
-        assert time.monotonic() - started < 0.8 * GRACE
+        assert time.monotonic() - started < GRACE / 2
     log = await the_log(database)
     check_log(log)
     assert sorted(sequences) == [entry.sequence for entry in log[1:]] == [*range(2, 53)]
@@ -106,7 +106,7 @@ async def test_clients_go_on_with_another_server_when_one_after_the_other_is_rep
         for server in (first, second) * 2:
             acknowledged, started = len(acks), time.monotonic()
             assert await server.terminate() == 0
-            assert time.monotonic() - started < 0.8 * GRACE
+            assert time.monotonic() - started < GRACE / 2
             await server.start()
             assert len(acks) > acknowledged
 
@@ -126,7 +126,7 @@ async def test_stalled_subscriber_holds_up_the_end_no_longer_than_the_grace(data
             await stub.PublishSignals(pb.PublishSignalsRequest(signals=signals))
         started = time.monotonic()
         assert await server.terminate() == 0
-        assert 1.5 < time.monotonic() - started < 8
+        assert 1.5 < time.monotonic() - started < 4
 
 
 async def _last_position(stub: SignalServiceAsyncStub) -> int:

@@ -88,8 +88,8 @@ async def test_stalled_subscriber_harms_nobody_and_misses_nothing(database: str,
     for subscriber in (stalled, *healthy):
         check_delivery(subscriber.entries, log)
     assert stalled.fell_behind
-    # A blocked subscriber waits for many seconds; a machine with other work to do, at times for parts of one.
-    assert after < 3 * before + 1
+    # A blocked subscriber waits for seconds; a machine with other work to do, for some dozen milliseconds.
+    assert after < 3 * before + 0.2
     assert max(growth) < RSS_ALLOWANCE
 
 

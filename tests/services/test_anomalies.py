@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ai_grpc.v1 import anomalies_pb2 as pb
 from ai_grpc.v1.anomalies_pb2_grpc import AnomalyServiceStub
 from tests.anomalies import an_anomaly, anomaly, report, resolve
-from tests.signals import a_struct, an_active_model, an_exchange, details, execute, refusal, sort_always
+from tests.signals import PATIENT, a_struct, an_active_model, an_exchange, details, execute, refusal, sort_always
 
 NOBODY: Final = str(uuid.uuid4())
 
@@ -49,10 +49,7 @@ async def test_a_report_may_be_repeated_whatever_became_of_it(database: str) -> 
 
 
 async def test_of_concurrent_reports_one_is_the_first(database: str) -> None:
-    async with (
-        an_exchange(database, lock_timeout=20, statement_timeout=25) as one,
-        an_exchange(database, lock_timeout=20, statement_timeout=25) as other,
-    ):
+    async with an_exchange(database, **PATIENT) as one, an_exchange(database, **PATIENT) as other:
         model = await an_active_model(one)
         given = [an_anomaly(model) for _ in range(20)]
         responses = await asyncio.gather(*(report(channel, *given) for channel in [one, other] * 5))

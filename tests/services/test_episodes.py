@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ai_grpc.v1 import training_pb2 as pb
 from ai_grpc.v1.training_pb2_grpc import TrainingServiceStub
 from tests.faults.database import until_waiting
-from tests.signals import an_exchange, details, refusal
+from tests.signals import PATIENT, an_exchange, details, refusal
 from tests.training import a_running_session, add, an_episode, the_episodes, the_session
 
 NOBODY: Final = str(uuid.uuid4())
@@ -121,10 +121,7 @@ async def test_episodes_are_heartbeats_and_may_come_late(database: str) -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_two_writers_of_the_same_episodes_store_them_once(database: str, late: bool) -> None:
-    async with (
-        an_exchange(database, lock_timeout=20, statement_timeout=25) as one,
-        an_exchange(database, lock_timeout=20, statement_timeout=25) as other,
-    ):
+    async with an_exchange(database, **PATIENT) as one, an_exchange(database, **PATIENT) as other:
         sessions = [await a_running_session(one) for _ in range(3)]
         for session_id in sessions if late else []:
             end = pb.CompleteTrainingSessionRequest(session_id=session_id)

@@ -18,7 +18,7 @@ from ai_grpc.v1 import performance_pb2 as pb
 from ai_grpc.v1.performance_pb2_grpc import PerformanceServiceStub
 from tests.exchange.test_events import BOUNDED
 from tests.performance import an_evaluation, on_day, record, recorded, signals
-from tests.signals import an_active_model, an_exchange, details, execute, refusal, sort_always
+from tests.signals import PATIENT, an_active_model, an_exchange, details, execute, refusal, sort_always
 
 FAULTS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"performance_id": ""}, "performance_id"),
@@ -132,7 +132,7 @@ async def test_a_batch_has_1_to_1000_evaluations_each_once(database: str) -> Non
 
 
 async def test_two_repetitions_at_once_in_any_order_both_succeed(database: str) -> None:
-    async with an_exchange(database, lock_timeout=20, statement_timeout=25) as channel:
+    async with an_exchange(database, **PATIENT) as channel:
         [signal_id] = await signals(channel, await an_active_model(channel), {})
         batch = [an_evaluation(signal_id) for _ in range(500)]
         orders = [batch, batch[::-1]] * 4

@@ -18,7 +18,7 @@ from ai_grpc.v1.optimization_pb2_grpc import OptimizationServiceStub
 from tests.exchange.test_events import BOUNDED
 from tests.faults.database import administrator, until_waiting
 from tests.optimization import MEMBERS, NUMBERS, a_generation, a_running_run, an_individual, individuals_of, scores
-from tests.signals import a_struct, an_exchange, details, execute, refusal
+from tests.signals import PATIENT, a_struct, an_exchange, details, execute, refusal
 
 # As the specification has it.
 EXAMPLE: Final[dict[str, Any]] = {
@@ -190,10 +190,7 @@ async def test_another_content_of_a_generation_is_refused(database: str, subtest
 
 
 async def test_of_concurrent_recordings_one_is_stored(database: str) -> None:
-    async with (
-        an_exchange(database, lock_timeout=20, statement_timeout=25) as one,
-        an_exchange(database, lock_timeout=20, statement_timeout=25) as other,
-    ):
+    async with an_exchange(database, **PATIENT) as one, an_exchange(database, **PATIENT) as other:
         run_id = await a_running_run(one)
         request = a_generation(run_id, 0, *map(float, range(10)))
         stubs = [OptimizationServiceStub(channel) for channel in (one, other)]

@@ -21,8 +21,6 @@ from tests.soak.latencies import percentile
 from tests.soak.load import Load
 
 ANSWER_SECONDS: Final = 20
-# What the tail says after a stall of 3 s, as a machine that is busy may have. It asks again.
-STALLED: Final = " WARNING ai_grpc.exchange.tail: the database does not answer: "
 
 # A name of what is measured, and its value.
 Sample = dict[str, float]
@@ -47,11 +45,6 @@ async def take_sample(
         sample[f"publish to ack, p{percent} ms"] = percentile(acks, percent)
         sample[f"publish to event, p{percent} ms"] = percentile(events, percent)
     return sample
-
-
-def complaints(server: ServerProcess) -> str:
-    """All that the server has logged, but for that."""
-    return "\n".join(line for line in server.log.strip().splitlines() if STALLED not in line)
 
 
 async def _until_there(files: Sequence[Path]) -> None:

@@ -21,7 +21,7 @@ from tests.soak.crowd import Crowd, crowd_of
 from tests.soak.filters import KINDS, due, filter_of
 from tests.soak.flatness import Verdict, verdicts
 from tests.soak.load import Load
-from tests.soak.samples import Sample, complaints, take_sample
+from tests.soak.samples import Sample, take_sample
 
 SERVERS: Final = 2
 WATCHED: Final = ("tests.soak.watched", "serve")
@@ -129,5 +129,5 @@ async def _faults(
 ) -> list[str]:
     last = await head(admin)
     expected = [await due(admin, last, filter_of(number, model_ids)) for number in range(KINDS)]
-    logs = [f"the log of a server: {log[:2000]}" for server in servers if (log := complaints(server))]
+    logs = [f"the log of a server: {log[:2000]}" for server in servers if (log := server.log.strip())]
     return crowd.incomplete(expected) + logs
