@@ -166,7 +166,7 @@ def test_even_killed_it_leaves_no_process_behind() -> None:
         wait_until(lambda: any(entered.kind == "EXECUTED" for entered in read(journal(demo))))
         # Now all are idle for a second, so that none finds out by writing to the one who is gone.
         demo.process.kill()
-        _, alive = psutil.wait_procs(started, timeout=60)
+        _, alive = psutil.wait_procs(started, timeout=20)
         assert alive == []
         assert demo.left_behind() == []
 
